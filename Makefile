@@ -1,0 +1,45 @@
+# What one does with this repository. Everything runs in $(VENV); only `setup` needs the network, and only pip's.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+
+setup: $(INSTALLED) ## make .venv and install everything into it (PYTHON=python3.12 chooses the interpreter)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -x $(BIN)/python \
+	    || $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
+	    || { echo 'make: "$(PYTHON)" is not Python 3.11 to 3.13; name one that is: make setup PYTHON=python3.12' >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e ".[all,dev]"
+	touch $@
+
+demo test: export OMP_NUM_THREADS = 1 # several threads stall each other on tensors this small
+
+demo: setup ## train two methods with three seeds on toy text with a shortcut, then compare them in a report
+	$(BIN)/python -m experiments.train -m method=full,rnp seed=0,1,2 data=toy_text data.module.corpus.shortcut=0.8 runs=runs/demo
+	$(BIN)/python -m experiments.report runs=runs/demo
+
+test: setup ## run the tests with coverage
+	$(BIN)/python -m pytest -q --durations=10 --cov=rationalizers --cov-report=term
+
+lint: setup ## check style, format, types and configuration files
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/yamllint --strict conf
+
+BENCHES := $(basename $(notdir $(wildcard conf/bench/*.yaml)))
+ifeq ($(filter bench,$(MAKECMDGOALS))$(BENCH),bench)
+$(error bench needs a name: make bench BENCH=<name>, one of: $(or $(BENCHES),none yet (benchmarks are described in conf/bench/<name>.yaml)))
+endif
+
+bench: setup ## time one piece against its reference: make bench BENCH=<name>
+	$(BIN)/python -m experiments.benchmark bench=$(BENCH)

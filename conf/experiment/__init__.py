@@ -1,0 +1,1 @@
+"""One reproduced table row, one file that holds only differences."""

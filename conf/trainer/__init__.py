@@ -1,0 +1,1 @@
+"""How long and on what to train."""

@@ -1,0 +1,1 @@
+"""Entry points: compose a configuration, call the library, say where the result lies."""

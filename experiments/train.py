@@ -1,0 +1,19 @@
+"""Train one model: ``python -m experiments.train method=rnp data=toy_text seed=0``; ``-m`` with lists trains several."""
+
+from __future__ import annotations
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+
+@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="train")
+def main(config: DictConfig) -> None:
+    """Compose, train, say where the run folder is."""
+    from rationalizers.training import train
+
+    plain = OmegaConf.to_container(config, resolve=True)
+    print(train(plain))  # type: ignore[arg-type]  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Rationalization of graphs, on the contract of `rationalizers`."""

@@ -1,0 +1,211 @@
+"""The packed batch: what text and graphs share, units plus offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, Protocol, Self, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from rationalizers.segment import lengths, offsets, owners
+
+Positions = Literal["fresh", "kept"]
+
+
+@runtime_checkable
+class Batch(Protocol):
+    """What a method may ask of a batch; `Packed` is the one for text, a subclass of PyG's ``Data`` the one for graphs."""
+
+    @property
+    def units(self) -> Tensor:
+        """Word or piece ids ``[N]``, or node features ``[N, F]``."""
+
+    @property
+    def ptr(self) -> Tensor:
+        """Offsets ``[B+1]``: example ``b`` owns units ``ptr[b]`` to ``ptr[b+1]``."""
+
+    @property
+    def y(self) -> Any:
+        """Targets ``[B, …]``, or ``None`` where they are unknown."""
+
+    @property
+    def position(self) -> Tensor:
+        """Original place of each unit in its example, ``[N]``."""
+
+    @property
+    def fixed(self) -> Tensor:
+        """Units that are always visible and never selectable, ``[N]`` bool."""
+
+    @property
+    def fields(self) -> Mapping[str, Tensor]:
+        """Further facts per unit, ``[N]`` each; ``evidence`` is the human mask."""
+
+    @property
+    def labelled(self) -> Tensor:
+        """Examples whose evidence a method may train on, ``[B]`` bool."""
+
+    @property
+    def annotated(self) -> Tensor:
+        """Examples whose evidence is known, ``[B]`` bool."""
+
+    @property
+    def spans(self) -> Tensor | None:
+        """Evidence intervals ``[S, 4]`` = example, start, end, group; ``None`` where units have no order."""
+
+    @property
+    def index(self) -> Tensor:
+        """Row of each example in its split, ``[B]``."""
+
+    def select(self, mask: Tensor, *, positions: Positions) -> Self:
+        """The same examples with only the units where ``mask [N]`` is true."""
+
+    def to(self, device: Any) -> Self:
+        """The same batch on another device."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A batch of texts without padding.
+
+    Args:
+        units: ids ``[N]``.
+        ptr: offsets ``[B+1]``, from 0 to N.
+        y: class indices ``[B]``, or ``None``.
+        position: original place of each unit in its example ``[N]``; counted from 0 where not given.
+        fixed: always visible and never selectable ``[N]``, none where not given.
+        fields: named facts per unit, ``[N]`` each (``evidence``, ``word``, ``sentence``, ``segment``, ``shortcut``).
+        labelled: evidence may be trained on ``[B]``, none where not given.
+        annotated: evidence is known ``[B]``, all where ``fields`` has ``evidence``.
+        spans: evidence ``[S, 4]`` = example, start, end, group; offsets count units from the start of the example.
+        index: row of each example in its split ``[B]``; counted from 0 where not given.
+        words: display words of each example, which ``fields["word"]`` points into.
+        ids: names of the examples.
+
+    Raises:
+        ValueError: a length or offset does not fit the others.
+    """
+
+    units: Tensor
+    ptr: Tensor
+    y: Tensor | None = None
+    position: Tensor = None  # type: ignore[assignment]
+    fixed: Tensor = None  # type: ignore[assignment]
+    fields: Mapping[str, Tensor] = field(default_factory=dict)
+    labelled: Tensor = None  # type: ignore[assignment]
+    annotated: Tensor = None  # type: ignore[assignment]
+    spans: Tensor = None  # type: ignore[assignment]
+    index: Tensor = None  # type: ignore[assignment]
+    words: tuple[tuple[str, ...], ...] = ()
+    ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        units, ptr = self.units, self.ptr
+        n, b = units.shape[0], ptr.numel() - 1
+        if b < 0 or ptr.dim() != 1:
+            raise ValueError(f"'ptr' must be a vector of B + 1 offsets, got shape {tuple(ptr.shape)}")
+        filled = {
+            "position": torch.arange(n, device=units.device) - ptr[:-1][owners(ptr, n)] if self.position is None else None,
+            "fixed": torch.zeros(n, dtype=torch.bool, device=units.device) if self.fixed is None else None,
+            "labelled": torch.zeros(b, dtype=torch.bool, device=units.device) if self.labelled is None else None,
+            "annotated": torch.full((b,), "evidence" in self.fields, device=units.device) if self.annotated is None else None,
+            "spans": torch.zeros(0, 4, dtype=torch.long, device=units.device) if self.spans is None else None,
+            "index": torch.arange(b, device=units.device) if self.index is None else None,
+        }
+        for name, value in filled.items():
+            if value is not None:
+                object.__setattr__(self, name, value)
+        per_unit = {"position": self.position, "fixed": self.fixed, **self.fields}
+        per_example = {"labelled": self.labelled, "annotated": self.annotated, "index": self.index}
+        if self.y is not None:
+            per_example["y"] = self.y
+        for expected, named in ((n, per_unit), (b, per_example)):
+            for name, tensor in named.items():
+                if tensor.shape[0] != expected:
+                    raise ValueError(f"{name!r} must have {expected} rows (B={b}, N={n}), got {tensor.shape[0]}")
+        if self.spans.dim() != 2 or self.spans.shape[1] != 4:
+            raise ValueError(f"'spans' must be [S, 4] = example, start, end, group; got {tuple(self.spans.shape)}")
+
+    def __len__(self) -> int:
+        """Examples in the batch, B."""
+        return self.ptr.numel() - 1
+
+    def select(self, mask: Tensor, *, positions: Positions) -> Packed:
+        """The same examples with only the units where ``mask [N]`` is true (compaction).
+
+        Args:
+            mask: units to keep, bool ``[N]``.
+            positions: ``fresh`` numbers the kept units from 0 (absence ``compact``), ``kept`` leaves the original places
+                (absence ``remove``).
+
+        Raises:
+            ValueError: ``mask`` is not bool ``[N]``.
+        """
+        if mask.dtype != torch.bool or mask.shape != self.units.shape[:1]:
+            raise ValueError(f"'mask' must be bool [{self.units.shape[0]}], got {mask.dtype} {tuple(mask.shape)}")
+        kept_before = offsets(mask.long())
+        ptr = kept_before[self.ptr]
+        base = self.ptr[self.spans[:, 0]]
+        start, end = (kept_before[base + self.spans[:, i]] - kept_before[base] for i in (1, 2))
+        spans = torch.stack([self.spans[:, 0], start, end, self.spans[:, 3]], dim=1)[end > start]
+        return replace(
+            self,
+            units=self.units[mask],
+            ptr=ptr,
+            position=self.position[mask] if positions == "kept" else None,  # type: ignore[arg-type]
+            fixed=self.fixed[mask],
+            fields={name: values[mask] for name, values in self.fields.items()},
+            spans=spans,
+        )
+
+    def to(self, device: Any, non_blocking: bool = False) -> Packed:
+        """The same batch on another device."""
+
+        def move(value: Any) -> Any:
+            return value.to(device, non_blocking=non_blocking) if isinstance(value, Tensor) else value
+
+        moved = {f.name: move(getattr(self, f.name)) for f in fields(self)}
+        moved["fields"] = {name: move(values) for name, values in self.fields.items()}
+        return Packed(**moved)
+
+    @classmethod
+    def collate(cls, batches: Sequence[Packed]) -> Packed:
+        """One batch of all examples in order.
+
+        Raises:
+            ValueError: nothing to collate, or the parts disagree on their fields or on having targets.
+        """
+        if not batches:
+            raise ValueError("'batches' must hold at least one batch, got none")
+        names = set(batches[0].fields)
+        for batch in batches:
+            if set(batch.fields) != names:
+                raise ValueError(f"batches disagree on fields: {sorted(names)} and {sorted(batch.fields)}")
+        targets = [batch.y for batch in batches if batch.y is not None]
+        if targets and len(targets) != len(batches):
+            raise ValueError("some batches have targets 'y' and some have none; collate them apart")
+        first = offsets(torch.tensor([len(batch) for batch in batches]))
+        moved = []
+        for batch, start in zip(batches, first.tolist(), strict=False):
+            spans = batch.spans.clone()
+            spans[:, 0] += start
+            moved.append(spans)
+
+        def cat(name: str) -> Tensor:
+            return torch.cat([getattr(batch, name) for batch in batches])
+
+        return cls(
+            units=cat("units"),
+            ptr=offsets(torch.cat([lengths(batch.ptr) for batch in batches])),
+            y=torch.cat(targets) if targets else None,
+            position=cat("position"),
+            fixed=cat("fixed"),
+            fields={name: torch.cat([batch.fields[name] for batch in batches]) for name in batches[0].fields},
+            labelled=cat("labelled"),
+            annotated=cat("annotated"),
+            spans=torch.cat(moved),
+            index=cat("index"),
+            words=tuple(words for batch in batches for words in batch.words),
+            ids=tuple(name for batch in batches for name in batch.ids),
+        )

@@ -1,0 +1,62 @@
+"""Featurizers: from raw input (a text, a SMILES string) to a batch, and from an output back to something to read."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rationalizers.base import Output
+from rationalizers.batch import Batch
+from rationalizers.task import Task
+
+
+class Explanation(ABC):
+    """One explained example: prediction and rationale in words or atoms."""
+
+    @abstractmethod
+    def record(self) -> dict[str, Any]:
+        """The example as JSON-ready primitives: one line of ``rationales.jsonl``."""
+
+    @abstractmethod
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+
+
+class Featurizer(ABC):
+    """Knows how raw input becomes units; saved with a run so that a trained model can be given raw input.
+
+    Attributes:
+        vocabulary: the name of each row of an embedding table; empty where units are not words.
+    """
+
+    vocabulary: Sequence[str] = ()
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What an encoder must know to be built (``vocabulary``, ``mask_id``, …)."""
+
+    @abstractmethod
+    def batch(self, inputs: Sequence[Any]) -> Batch:
+        """A batch without targets from raw inputs.
+
+        Raises:
+            ValueError: an input that has no units, named by its place.
+        """
+
+    @abstractmethod
+    def explain(self, batch: Batch, output: Output, task: Task) -> list[Explanation]:
+        """The examples of a batch with what a model said about them."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write what was learnt from the training split."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> None:
+        """Read it back.
+
+        Raises:
+            ValueError: a file that does not hold it, named.
+        """

@@ -1,0 +1,53 @@
+"""Loss terms: each reduces per example first and then over B, so none depends on batch size or company."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rationalizers.batch import Batch
+from rationalizers.rationale import Rationale
+from rationalizers.segment import segment_sum, segment_transitions, starts
+
+
+def sparsity(rationale: Rationale, *, target: float) -> Tensor:
+    """Distance of the selected share to a target: mean_b | Σ_t m_bt / n_b − s |.
+
+    The per-example form (Yu et al., 2021; Yue et al., 2023); several published codes compare the share of the whole batch
+    instead, which depends on who is in it.
+
+    Args:
+        rationale: n_b counts selectable units.
+        target: s in [0, 1].
+    """
+    return (rationale.share() - target).abs().mean()
+
+
+def continuity(rationale: Rationale) -> Tensor:
+    """Mask changes between selectable neighbours: mean_b Σ_t |m_bt − m_b,t−1| / (n_b − 1); zero where there is no pair."""
+    ptr, selectable = rationale.ptr, rationale.selectable
+    pair = selectable & F.pad(selectable[:-1], (1, 0))[: selectable.shape[0]] & ~starts(ptr, selectable.shape[0])
+    changes = segment_transitions(rationale.mask, ptr) * pair  # [N]
+    return (segment_sum(changes, ptr) / segment_sum(pair.to(changes.dtype), ptr).clamp(min=1)).mean()
+
+
+def evidence(rationale: Rationale, batch: Batch) -> Tensor:
+    """Supervision by human evidence: mean_b l_b · (1/n_b) Σ_t BCE(σ(s_bt), z_bt), with l_b = 1 for labelled examples.
+
+    The mean is over all B examples, labelled or not: an epoch's sum of gradients then does not depend on which examples met in
+    a batch.
+
+    Raises:
+        ValueError: an example is labelled, but the batch carries no evidence.
+    """
+    if "evidence" not in batch.fields:
+        if bool(batch.labelled.any()):
+            raise ValueError("labelled examples need batch.fields['evidence']; this data set has none")
+        return rationale.mask.new_zeros(())
+    selectable = rationale.selectable
+    scores = torch.where(selectable, rationale.scores, torch.zeros_like(rationale.scores))
+    truth = batch.fields["evidence"].to(scores.dtype)
+    loss = F.binary_cross_entropy_with_logits(scores, truth, reduction="none").masked_fill(~selectable, 0.0)  # [N]
+    per_example = segment_sum(loss, rationale.ptr) / rationale.selectable_size().clamp(min=1)  # [B]
+    return torch.where(batch.labelled, per_example, torch.zeros_like(per_example)).mean()

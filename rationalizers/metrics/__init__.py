@@ -1,0 +1,1 @@
+"""Metrics: sufficient statistics in, numbers out; they never call a model."""

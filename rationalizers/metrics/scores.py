@@ -1,0 +1,92 @@
+"""All numbers of a split: task, selection, plausibility, and the floors beside each plausibility number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, Metric
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from rationalizers.batch import Batch
+from rationalizers.metrics.floors import FLOORS, floors
+from rationalizers.metrics.plausibility import RationaleMetric, SpanF1, TokenAUPRC, TokenF1
+from rationalizers.metrics.selection import Selection
+from rationalizers.rationale import Rationale
+from rationalizers.task import Task
+
+
+class Scores(nn.Module):
+    """Collects the metrics of a split over its batches; synchronises across processes like any torchmetrics metric.
+
+    Args:
+        task: what the logits mean.
+        floors: also score the selections of `rationalizers.metrics.floors` by every plausibility metric.
+    """
+
+    def __init__(self, task: Task, *, floors: bool = False) -> None:
+        super().__init__()
+        self.task = task
+        self.loss = MeanMetric()
+        self.prediction = nn.ModuleDict(
+            {
+                "accuracy": MulticlassAccuracy(num_classes=task.outputs, average="micro"),
+                "macro_f1": MulticlassF1Score(num_classes=task.outputs, average="macro"),
+            }
+        )
+        self.selection = Selection()
+        self.plausibility = nn.ModuleDict(
+            {name: nn.ModuleList([TokenF1(), SpanF1(), TokenAUPRC()]) for name in ("model", *(FLOORS if floors else ()))}
+        )
+
+    def update(self, logits: Tensor, rationale: Rationale, batch: Batch) -> None:
+        """Add a batch with targets; plausibility only counts where the batch carries evidence."""
+        self.loss.update(self.task.loss(logits, batch.y))
+        for _, metric in self._prediction():
+            metric.update(logits, batch.y)
+        self.selection.update(rationale, batch)
+        if "evidence" not in batch.fields:
+            return
+        selections = {"model": rationale}
+        if len(self.plausibility) > 1:
+            selections.update(floors(rationale, batch))
+        for name, selection in selections.items():
+            for metric in self._plausibility(name):
+                if "spans" not in metric.needs or batch.spans is not None:
+                    metric.update(selection, batch)
+
+    def compute(self) -> dict[str, float]:
+        """Every number by name; floors are ``floor/<which>/<metric>``. Metrics that never saw a batch are absent."""
+        numbers: dict[str, Tensor] = {"loss": self.loss.compute()}
+        numbers |= {name: metric.compute() for name, metric in self._prediction()}
+        numbers |= self.selection.compute()
+        for name in self.plausibility:
+            found: dict[str, Tensor] = {}
+            for metric in self._plausibility(name):
+                if metric.update_called:
+                    found |= metric.compute()
+            if name != "model":
+                found.pop("examples_without_evidence", None)
+                found = {f"floor/{name}/{key}": value for key, value in found.items()}
+            numbers |= found
+        return {name: float(value) for name, value in numbers.items()}
+
+    def reset(self) -> None:
+        """Start over."""
+        for metric in (self.loss, self.selection, *(metric for _, metric in self._prediction())):
+            metric.reset()
+        for name in self.plausibility:
+            for metric in self._plausibility(name):
+                metric.reset()
+
+    def _prediction(self) -> Iterable[tuple[str, Metric]]:
+        for name, metric in self.prediction.items():
+            assert isinstance(metric, Metric)
+            yield name, metric
+
+    def _plausibility(self, name: str) -> Iterable[RationaleMetric]:
+        metrics = self.plausibility[name]
+        assert isinstance(metrics, nn.ModuleList)
+        for metric in metrics:
+            assert isinstance(metric, RationaleMetric)
+            yield metric

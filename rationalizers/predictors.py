@@ -1,0 +1,32 @@
+"""Predictors: from the visible part of a batch to logits."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from rationalizers.absence import encode_visible
+from rationalizers.batch import Batch
+from rationalizers.encoders import Encoder
+from rationalizers.segment import segment_max
+
+
+class Predictor(nn.Module):
+    """An encoder, the maximum of its states over the units, and a linear layer.
+
+    Args:
+        encoder: owned here, or shared with a selector.
+        outputs: logits of an example, C.
+        dropout: on the pooled state.
+    """
+
+    def __init__(self, encoder: Encoder, *, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(encoder.width, outputs)
+
+    def forward(self, batch: Batch, mask: Tensor, *, absence: str) -> Tensor:
+        """Logits ``[B, C]`` from the units that ``mask [N]`` leaves visible; without any, from a zero state."""
+        h, visible = encode_visible(self.encoder, batch, mask, absence=absence)
+        logits: Tensor = self.head(self.dropout(segment_max(h, visible.ptr)))  # [B, C]
+        return logits

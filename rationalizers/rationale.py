@@ -1,0 +1,94 @@
+"""A rationale: which units of each example a prediction rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from rationalizers.segment import lengths, owners, segment_rank, segment_runs, segment_sum
+
+
+@dataclass(frozen=True)
+class Rationale:
+    """A selection over packed units; selectors, attributions and people all produce it.
+
+    Units that are fixed in the batch (always visible, never selectable) carry mask 0 and score −∞.
+
+    Args:
+        scores: before thresholding ``[N]``, larger is more important.
+        mask: in [0, 1], ``[N]``; soft in training, 0 or 1 in evaluation.
+        ptr: offsets ``[B+1]``.
+
+    Raises:
+        ValueError: shapes that do not fit each other.
+    """
+
+    scores: Tensor
+    mask: Tensor
+    ptr: Tensor
+
+    def __post_init__(self) -> None:
+        if self.mask.dim() != 1 or self.scores.shape != self.mask.shape:
+            raise ValueError(f"'scores' and 'mask' must both be [N], got {tuple(self.scores.shape)} and {tuple(self.mask.shape)}")
+        if self.ptr.dim() != 1 or self.ptr.numel() < 1:
+            raise ValueError(f"'ptr' must be [B+1], got {tuple(self.ptr.shape)}")
+
+    @property
+    def selectable(self) -> Tensor:
+        """Units that could have been selected, ``[N]`` bool."""
+        return self.scores > -torch.inf
+
+    @property
+    def selected(self) -> Tensor:
+        """Units with mask above one half, ``[N]`` bool."""
+        return self.mask > 0.5
+
+    def complement(self) -> Rationale:
+        """The rest of the selectable units: mask 1 − m; applied twice it is the identity."""
+        mask = torch.where(self.selectable, 1 - self.mask, self.mask)
+        return replace(self, mask=mask)
+
+    def size(self) -> Tensor:
+        """Selected mass of each example, Σ_t m_t, ``[B]``."""
+        return segment_sum(self.mask, self.ptr)
+
+    def selectable_size(self) -> Tensor:
+        """Selectable units of each example, ``[B]``."""
+        return segment_sum(self.selectable.to(self.mask.dtype), self.ptr)
+
+    def share(self) -> Tensor:
+        """Selected mass over selectable units, ``[B]``; zero where nothing is selectable."""
+        return self.size() / self.selectable_size().clamp(min=1)
+
+    def spans(self) -> Tensor:
+        """Maximal selected runs, ``[R, 3]`` = example, start, end, in units from the start of the example."""
+        runs = segment_runs(self.selected, self.ptr)
+        example = owners(self.ptr, self.mask.shape[0])[runs[:, 0]]
+        return torch.cat([example[:, None], runs - self.ptr[example][:, None]], dim=1)
+
+    def topk(self, k: Tensor) -> Rationale:
+        """The k best-scored selectable units of each example, ties in order of position.
+
+        Args:
+            k: count of each example ``[B]``; where it exceeds the selectable units, all of those are taken.
+
+        Raises:
+            ValueError: ``k`` is not ``[B]``.
+        """
+        if k.shape != lengths(self.ptr).shape:
+            raise ValueError(f"'k' must be [B={self.ptr.numel() - 1}], got {tuple(k.shape)}")
+        rank = segment_rank(self.scores, self.ptr)
+        chosen = (rank < k[owners(self.ptr, rank.shape[0])]) & self.selectable
+        return replace(self, mask=chosen.to(self.mask.dtype))
+
+    def detach(self) -> Rationale:
+        """The same rationale without gradient."""
+        return Rationale(self.scores.detach(), self.mask.detach(), self.ptr)
+
+
+def select_all(batch_fixed: Tensor, ptr: Tensor) -> Rationale:
+    """Every selectable unit, all with the same score."""
+    mask = (~batch_fixed).float()
+    return Rationale(scores=mask.new_zeros(mask.shape).masked_fill(batch_fixed, -torch.inf), mask=mask, ptr=ptr)
