@@ -1,0 +1,86 @@
+"""What a reader should know before believing a comparison of runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from rationalizers.page import number
+from rationalizers.result import Result
+from rationalizers.variant import UNSET, differing, flatten
+
+FLOORS = {"random": "random words of the same number", "all": "selecting everything"}
+
+
+def caveats(runs: Sequence[tuple[Result, str]], metrics: Mapping[str, str]) -> list[str]:
+    """Sentences about runs that are compared.
+
+    Args:
+        runs: each with the name of its group.
+        metrics: the metrics that are compared, with their names.
+    """
+    notes = []
+    for dataset in sorted({result.dataset for result, _ in runs}):
+        groups: dict[str, list[Result]] = {}
+        for result, method in sorted(runs, key=lambda each: (each[1], each[0].seed)):
+            if result.dataset == dataset:
+                groups.setdefault(method, []).append(result)
+        found = [*_data(groups), *_seeds(groups), *_gaps(groups, metrics), *_floors(groups)]
+        notes += [f"{dataset}: {note}" for note in found]
+    return notes
+
+
+def _data(groups: Mapping[str, Sequence[Result]]) -> list[str]:
+    """Runs whose data is configured otherwise than that of most runs."""
+    runs = [result for results in groups.values() for result in results]
+    settings = [flatten(result, ("data",)) for result in runs]
+    keys = differing(settings, [result.seed for result in runs])
+    usual = {key: Counter(each.get(key, UNSET) for each in settings).most_common(1)[0][0] for key in keys}
+    notes = []
+    for run, each in zip(runs, settings, strict=True):
+        odd = [f"{key} = {each.get(key, UNSET)} instead of {usual[key]}" for key in keys if each.get(key, UNSET) != usual[key]]
+        if odd:
+            notes.append(f"{run.name} was given other data than most runs: {', '.join(odd)}.")
+    return notes
+
+
+def _seeds(groups: Mapping[str, Sequence[Result]]) -> list[str]:
+    """Groups of one run, and seeds that do not match."""
+    notes = []
+    single = [method for method, results in groups.items() if len(results) == 1]
+    if single:
+        notes.append(f"there is only one run of {', '.join(single)}; the spread over seeds is unknown.")
+    seeds = {method: [result.seed for result in results] for method, results in groups.items()}
+    if len({tuple(each) for each in seeds.values()}) > 1:
+        listed = "; ".join(f"{method}: {', '.join(map(str, each))}" for method, each in seeds.items())
+        notes.append(f"methods were run with different seeds ({listed}); differences use those in common.")
+    return notes
+
+
+def _gaps(groups: Mapping[str, Sequence[Result]], metrics: Mapping[str, str]) -> list[str]:
+    """Numbers that only some runs of a group have."""
+    notes = []
+    for method, results in groups.items():
+        for metric, name in metrics.items():
+            without = [result.name for result in results if metric not in result.test]
+            if 0 < len(without) < len(results):
+                notes.append(f"{', '.join(without)} has no {name}; the mean of {method} is that of its other runs.")
+    return notes
+
+
+def _floors(groups: Mapping[str, Sequence[Result]]) -> list[str]:
+    """Methods whose mean token F1 does not reach a floor."""
+    notes = []
+    for method, results in groups.items():
+        for floor, described in FLOORS.items():
+            both = [result.test for result in results if {"token_f1", f"floor/{floor}/token_f1"} <= result.test.keys()]
+            if not both:
+                continue
+            model, below = (fmean(test[name] for test in both) for name in ("token_f1", f"floor/{floor}/token_f1"))
+            if model < below - 1e-9:
+                notes.append(
+                    f"token F1 of {method}, {number(model)}, is below the {number(below)} of {described}; "
+                    "by this number its rationales do not show where the evidence is."
+                )
+    return notes

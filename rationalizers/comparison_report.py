@@ -1,0 +1,156 @@
+"""The report of several runs: one table, differences with their uncertainty, and the same texts read by every method."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from rationalizers.comparison import METRICS, SELECTIONS, Comparison, compare
+from rationalizers.figure import Point, scatter_chart
+from rationalizers.highlight import card
+from rationalizers.page import render
+from rationalizers.report import draw, share_out
+from rationalizers.result import Result
+from rationalizers.run import write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from markupsafe import Markup
+
+GROUPS = {
+    "divided": "Right by some methods, wrong by others",
+    "right": "Right by every method",
+    "wrong": "Wrong by every method",
+    "unlabelled": "Texts without a label",
+}
+
+
+def write_comparison(
+    folders: Iterable[str | Path], path: str | Path, *, reference: str | None = None, examples: int = 6
+) -> Path:
+    """Write a page that compares runs: one file that needs no other and asks nothing of the network.
+
+    Args:
+        folders: run folders; unfinished ones are left out with a note.
+        path: the file to write. Links to the reports of the runs are relative to it.
+        reference: compare every other method with this one; ``None`` compares every pair.
+        examples: how many texts to show for each data set, chosen by a hash of their names.
+
+    Returns:
+        the file.
+
+    Raises:
+        FileNotFoundError: a folder is not a finished run; names folder and file.
+        ValueError: a file does not hold what it should, there is no finished run, or no run has the method ``reference``.
+        ImportError: the extra ``report`` is not installed.
+    """
+    comparison, path = compare(folders), Path(path)
+    table, differences = comparison.table(), comparison.differences(reference)
+    sections = [
+        {
+            "dataset": dataset,
+            "rows": comparison.rows(dataset),
+            "chart": chart(dataset, table.loc[dataset]),
+            "pairs": pair_rows(differences[differences["dataset"] == dataset]),
+            "runs": {method: links(results, path) for method, results in comparison.groups(dataset).items()},
+            "examples": side_by_side(comparison, dataset, examples),
+        }
+        for dataset in comparison.datasets
+    ]
+    page = render(
+        "comparison.html.j2", title="Comparison of runs", sections=sections, notes=comparison.notes, metrics=METRICS
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, page)
+    return path
+
+
+def chart(dataset: str, table: pd.DataFrame) -> Markup | None:
+    """Accuracy against token F1; ``None`` where no method has both."""
+    points, everything = [], math.nan
+    for method in dict.fromkeys(table.index.get_level_values(0)):
+        row = table.loc[(method, "model")]
+        x, y = row[("accuracy", "mean")], row[("token_f1", "mean")]
+        if math.isnan(x) or math.isnan(y):
+            continue
+        floor = {
+            name: table.loc[(method, name), ("token_f1", "mean")] for name in ("random", "all") if (method, name) in table.index
+        }
+        everything = floor.get("all", everything)
+        errors = row[("accuracy", "sd")], row[("token_f1", "sd")]
+        points.append(Point(method, x, y, *errors, floor.get("random", math.nan)))
+    if not points:
+        return None
+    line = None if math.isnan(everything) else (SELECTIONS["all"], everything)
+    return scatter_chart(f"Accuracy and token F1 on {dataset}", points, x="accuracy", y="token F1", line=line)
+
+
+def pair_rows(differences: pd.DataFrame) -> list[dict[str, Any]]:
+    """One row for each pair of methods, one cell for each metric, with places in percent to draw the interval at."""
+    bounds = differences.set_index("metric")[["difference", "low", "high"]].abs().max(axis=1)
+    limits = bounds.groupby(level=0).max().to_dict()
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in differences.itertuples():
+        key = (str(row.method), str(row.reference))
+        cell = {"n": row.n, "difference": row.difference, "low": row.low, "high": row.high, "p": row.p, "drawn": row.n > 0}
+        limit = limits[row.metric]
+        cell |= {
+            f"at_{name}": 50 + (48 * value / limit if limit > 0 else 0)
+            for name, value in (("difference", row.difference), ("low", row.low), ("high", row.high))
+        }
+        rows.setdefault(key, {"method": key[0], "reference": key[1], "cells": {}})["cells"][row.metric] = cell
+    return list(rows.values())
+
+
+def links(results: Sequence[Result], path: Path) -> list[tuple[int, str | None]]:
+    """Seed of every run and the address of its report as seen from ``path``; ``None`` where it has none."""
+    found: list[tuple[int, str | None]] = []
+    for result in results:
+        report = result.folder / "report.html"
+        address = quote(Path(os.path.relpath(report.resolve(), path.resolve().parent)).as_posix())
+        found.append((result.seed, address if report.is_file() else None))
+    return found
+
+
+def side_by_side(comparison: Comparison, dataset: str, count: int) -> dict[str, Any]:
+    """The same texts as every method saw them, in the first seed that all of them have (else the first of each)."""
+    groups = comparison.groups(dataset)
+    common = set.intersection(*({result.seed for result in results} for results in groups.values()))
+    seed = min(common, default=None)
+    records = {}
+    for method, results in groups.items():
+        run = next(result for result in results if seed is None or result.seed == seed)
+        records[method] = {record["id"]: record for record in run.examples}
+    first, *others = records.values()
+    # Data sets of one name can still differ; only texts that are the same word for word are.
+    same = [
+        name for name, record in first.items() if all(name in other and other[name]["words"] == record["words"] for other in others)
+    ]
+    grouped: dict[str, list[str]] = {name: [] for name in GROUPS}
+    for name in sorted(same, key=lambda name: draw(first[name])):
+        grouped[_group([found[name] for found in records.values()])].append(name)
+    shown = {
+        group: [
+            {"id": name, "label": first[name]["label"], "cards": {method: card(found[name]) for method, found in records.items()}}
+            for name in names
+        ]
+        for group, names in share_out(grouped, count).items()
+    }
+    cards = [each for examples in shown.values() for example in examples for each in example["cards"].values()]
+    return {
+        "seed": seed,
+        "groups": [{"heading": GROUPS[group], "of": len(grouped[group]), "examples": each} for group, each in shown.items()],
+        "marks": list(dict.fromkeys(name for each in cards for name in each["marks"])),
+        "shaded": any(each["shaded"] for each in cards),
+    }
+
+
+def _group(records: Sequence[Mapping[str, Any]]) -> str:
+    if any(record["label"] is None for record in records):
+        return "unlabelled"
+    right = {record["label"] == record["prediction"] for record in records}
+    return "divided" if len(right) > 1 else "right" if right == {True} else "wrong"

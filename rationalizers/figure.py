@@ -1,0 +1,145 @@
+"""Charts as inline SVG that follow the page: its colours in light and dark, its font, its width."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rationalizers.extras import require
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from matplotlib.axes import Axes
+
+# Placeholders: matplotlib must be given colours; the page knows which, and they change with the reader's colour scheme.
+SERIES = tuple(f"#0a0b0{digit}" for digit in range(1, 9))
+INK, MUTED, GRID = "#0a0b0d", "#0a0b0e", "#0a0b0f"
+_VARIABLES = {color: f"var(--series-{place})" for place, color in enumerate(SERIES, start=1)}
+_VARIABLES |= {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"}
+# Neither lines nor points are told apart by colour alone.
+DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point with its spread.
+
+    Args:
+        name: what it stands for.
+        x: horizontal value.
+        y: vertical value.
+        x_error: half the length of the horizontal bar; NaN is none.
+        y_error: half the length of the vertical bar; NaN is none.
+        floor: a vertical value below which ``y`` says little; NaN is none.
+    """
+
+    name: str
+    x: float
+    y: float
+    x_error: float
+    y_error: float
+    floor: float
+
+
+def line_chart(title: str, lines: Mapping[str, Sequence[tuple[float, float]]], *, best: float) -> Markup:
+    """Values over epochs, one line for each name, with the chosen epoch marked.
+
+    Args:
+        title: said to those who do not see the chart; unlike that of any other chart of the page.
+        lines: points ``(epoch, value)`` by name.
+        best: the chosen epoch.
+    """
+    ticker = require("matplotlib.ticker", extra="report")
+
+    def draw(axes: Axes) -> None:
+        axes.axvline(best, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
+        for place, (name, points) in enumerate(lines.items()):
+            axes.plot(
+                [epoch for epoch, _ in points], [value for _, value in points], color=SERIES[place % len(SERIES)], label=name,
+                linestyle=DASHES[place % len(DASHES)], linewidth=1.8, marker="o" if len(points) < 3 else "", markersize=4,
+            )  # fmt: skip
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+        axes.yaxis.set_major_locator(ticker.MaxNLocator(nbins=5))
+        axes.set_xlabel("epoch")
+
+    return _drawing(title, draw, size=(4.6, 2.5), legend=len(lines) > 1)
+
+
+def scatter_chart(title: str, points: Sequence[Point], *, x: str, y: str, line: tuple[str, float] | None) -> Markup:
+    """Named points with error bars, the floor of each as a short line, and one floor for all of them.
+
+    Args:
+        title: said to those who do not see the chart; unlike that of any other chart of the page.
+        points: in the order of the legend.
+        x: name of the horizontal axis, a share.
+        y: name of the vertical axis, a share.
+        line: name and height of a horizontal line.
+    """
+
+    def draw(axes: Axes) -> None:
+        if line is not None:
+            axes.axhline(line[1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label=line[0])
+        for place, point in enumerate(points):
+            color = SERIES[place % len(SERIES)]
+            # NaN errors and floors draw nothing.
+            bars = {"xerr": point.x_error, "yerr": point.y_error, "fmt": "none", "linewidth": 1.5, "capsize": 3}
+            axes.errorbar(point.x, point.y, **bars, ecolor=color)
+            axes.plot(point.x, point.floor, color=color, marker="_", markersize=16, markeredgewidth=2, linestyle="none")
+            marker = MARKERS[place % len(MARKERS)]
+            axes.plot(point.x, point.y, color=color, marker=marker, markersize=8, linestyle="none", label=point.name)
+        axes.margins(0.15)
+        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+        # Both are shares.
+        axes.set(xlim=(max(left, -0.02), min(right, 1.02)), ylim=(max(bottom, -0.02), min(top, 1.02)))
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+
+    return _drawing(title, draw, size=(5.0, 3.2), legend=True)
+
+
+def _drawing(title: str, draw: Callable[[Axes], None], *, size: tuple[float, float], legend: bool) -> Markup:
+    """What ``draw`` draws, without global state of matplotlib and equal byte for byte in every process."""
+    matplotlib = require("matplotlib", extra="report")
+    figures = require("matplotlib.figure", extra="report")
+    settings = {
+        "svg.fonttype": "none", "svg.hashsalt": title, "text.parse_math": False,  # a name may hold dollar signs
+        "font.size": 9.5, "text.color": INK, "legend.frameon": False, "xtick.color": MUTED, "ytick.color": MUTED,
+        "axes.edgecolor": GRID, "axes.labelcolor": MUTED, "axes.spines.top": False, "axes.spines.right": False,
+        "axes.grid": True, "axes.grid.axis": "y", "axes.axisbelow": True, "axes.formatter.useoffset": False,
+        "grid.color": GRID, "grid.linewidth": 0.8,
+    }  # fmt: skip
+    with matplotlib.rc_context(settings):
+        figure = figures.Figure(figsize=size, layout="constrained")
+        axes = figure.add_subplot()
+        axes.tick_params(length=0)
+        draw(axes)
+        if legend:
+            # About 13 letters of this size fit into an inch; a handle and the space around it take six.
+            longest = max(len(str(label)) for label in axes.get_legend_handles_labels()[1])
+            columns = max(1, min(3, int(size[0] * 13 / (longest + 6))))
+            axes.legend(
+                loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, fontsize=9, handlelength=1.8, columnspacing=1.2
+            )
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    return _inline(file.getvalue(), title)
+
+
+def _inline(document: str, title: str) -> Markup:
+    """An SVG document as an element of a page. The texts in it have been escaped by matplotlib."""
+    markupsafe = require("markupsafe", extra="report")
+    for color, variable in _VARIABLES.items():
+        document = document.replace(color, variable)
+    document = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", document)  # before matplotlib 3.10
+    document = re.sub(r"; font-family: [^;\"]*", "", document)
+    document = re.sub(r"<style.*?</style>", "", document, count=1, flags=re.DOTALL)
+    # Ids that nothing refers to would be there once for every chart of the page.
+    document = re.sub(r' id="[a-z0-9.]+_\d+"', "", document)
+    found = re.search(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', document)
+    assert found is not None
+    opening: Markup = markupsafe.Markup('<svg role="img" viewBox="{}" aria-label="{}"><title>{}</title>')
+    return opening.format(found[1], title, title) + markupsafe.Markup(document[found.end() :].strip())

@@ -1,0 +1,171 @@
+"""Highlighted text: what the model read, what people marked, and both at once, as HTML."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from rationalizers.extras import require
+from rationalizers.page import number, render
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+SHADES = 4
+
+Interval = Sequence[int]
+
+
+def highlight(
+    words: Sequence[str],
+    selected: Sequence[Interval],
+    *,
+    scores: Sequence[float | None] | None = None,
+    evidence: Sequence[Interval] | None = None,
+    marks: Mapping[str, Sequence[Interval]] | None = None,
+) -> Markup:
+    """A text in reading flow with the model's rationale, human evidence and further marks on top of each other.
+
+    The rationale is a background, evidence a thick underline, a mark a dotted outline: none hides another, and none is told by
+    colour alone; each has a tooltip. Intervals that touch stay apart. The looks are in ``templates/highlight.css.j2``.
+
+    Args:
+        words: of the text.
+        selected: the rationale, intervals ``(start, end)``, half-open, in words.
+        scores: one number per word. The shade of a selected word is the place of its score between the lowest and the highest
+            of the text; where they are missing or all equal the background has one colour.
+        evidence: intervals ``(start, end, group)``; ``None`` (unknown) looks like none.
+        marks: further intervals by name (``shortcut``).
+
+    Raises:
+        ValueError: an interval does not lie within the words, or there are not as many scores as words.
+    """
+    escape, markup = (getattr(require("markupsafe", extra="report"), name) for name in ("escape", "Markup"))
+    n = len(words)
+    if scores is not None and len(scores) != n:
+        raise ValueError(f"'scores' must have one number for each of the {n} words, got {len(scores)}")
+    layers = [
+        *_layers("rationale", "model rationale", selected, n),
+        *_layers("evidence", "human evidence", evidence or (), n),
+        *(layer for name, runs in (marks or {}).items() for layer in _layers("marked", name, runs, n)),
+    ]
+    shades = _shades(scores or [None] * n)
+    # Words are the even units, the spaces between them the odd ones; a layer ends before the space that follows its last word.
+    units = [unit for word in words for unit in (word, " ")][:-1]
+    cuts = {0, len(units), *(edge for layer in layers for edge in (layer.start, layer.end))}
+    if scores is not None:  # every selected word has a shade and a tooltip of its own
+        cuts |= {place for layer in layers if layer.kind == "rationale" for place in range(layer.start, layer.end, 2)}
+    pieces = []
+    for start, end in pairwise(sorted(cuts)):
+        text = escape("".join(units[start:end]))
+        over = [layer for layer in layers if layer.start <= start < layer.end]
+        if over:
+            text = _piece(markup, text, over, start, end, shade=shades[start // 2], score=(scores or [None] * n)[start // 2])
+        pieces.append(text)
+    joined: Markup = markup("").join(pieces)
+    return joined
+
+
+def explanation_html(record: Mapping[str, Any]) -> Markup:
+    """One line of ``rationales.jsonl`` as HTML that carries its own style, for a notebook."""
+    return render("explanation.html.j2", card=card(record))
+
+
+def card(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the ``example`` template shows of one line of ``rationales.jsonl``.
+
+    Raises:
+        ValueError: an interval does not lie within the words, or there are not as many scores as words; names the example.
+    """
+    words, fields = record["words"], {name: runs for name, runs in record["fields"].items() if runs}
+    scores = record["scores"]
+    try:
+        text = highlight(words, record["selected"], scores=scores, evidence=record["evidence"], marks=fields)
+    except ValueError as error:
+        raise ValueError(f"example {record['id']!r}: {error}") from error
+    label, prediction, probabilities = record["label"], record["prediction"], record["probabilities"]
+    return {
+        "id": record["id"],
+        "query": " ".join(record["query"]),
+        "text": text,
+        "long": len(words) > 220,
+        "label": label,
+        "prediction": prediction,
+        "probability": probabilities[prediction],
+        "label_probability": None if label == prediction else probabilities.get(label),
+        "right": None if label is None else label == prediction,
+        "agreement": agreement(record),
+        "marks": list(fields),
+        "shaded": any(shade is not None for shade in _shades(scores)),
+    }
+
+
+def agreement(record: Mapping[str, Any]) -> dict[str, Any]:
+    """How a rationale and human evidence overlap in one example, counted in words.
+
+    Returns:
+        ``words``, ``selected``, and, where evidence is known, ``evidence`` and ``hits`` (else ``None``).
+    """
+    selected = covered(record["selected"])
+    counts: dict[str, Any] = {"words": len(record["words"]), "selected": len(selected), "evidence": None, "hits": None}
+    if record["evidence"] is not None:
+        gold = covered(record["evidence"])
+        counts.update(evidence=len(gold), hits=len(gold & selected))
+    return counts
+
+
+def covered(intervals: Sequence[Interval]) -> set[int]:
+    """The words inside any of the intervals."""
+    return {place for start, end, *_ in intervals for place in range(start, end)}
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One interval to show, in units (words and the spaces between them)."""
+
+    kind: str
+    name: str
+    start: int
+    end: int
+
+
+def _layers(kind: str, name: str, intervals: Sequence[Interval], n: int) -> list[_Layer]:
+    found = []
+    for start, end, *_ in intervals:
+        if not 0 <= start < end <= n:
+            raise ValueError(f"{name} [{start}, {end}) does not lie within the {n} words")
+        found.append(_Layer(kind, name, 2 * start, 2 * end - 1))
+    return found
+
+
+def _piece(
+    markup: type[Markup], text: Markup, over: Sequence[_Layer], start: int, end: int, *, shade: int | None, score: float | None
+) -> Markup:
+    """A stretch of text under the same layers."""
+    kinds = list(dict.fromkeys(layer.kind for layer in over))
+    classes = list(kinds)
+    for kind in ("rationale", "marked"):
+        # Corners and the sides of an outline belong to the ends of an interval only.
+        classes += [f"{kind}-first"] if any(layer.kind == kind and layer.start == start for layer in over) else []
+        classes += [f"{kind}-last"] if any(layer.kind == kind and layer.end == end for layer in over) else []
+    names = list(dict.fromkeys(layer.name for layer in over))
+    if "rationale" in kinds:
+        classes += [] if shade is None else [f"shade-{shade}"]
+        names[0] += "" if score is None else f" (score {number(score, digits=2)})"
+    tag = "mark" if "rationale" in kinds else "span"
+    return markup('<{0} class="{1}" title="{2}">{3}</{0}>').format(tag, " ".join(classes), " + ".join(names), text)
+
+
+def _shades(scores: Sequence[float | None]) -> list[int | None]:
+    """1 (lowest) to ``SHADES`` (highest) for every score, ``None`` where there is no score or no difference."""
+    finite = [score for score in scores if score is not None and math.isfinite(score)]
+    low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
+    if high <= low:
+        return [None] * len(scores)
+    return [
+        None if score is None or not math.isfinite(score) else 1 + min(SHADES - 1, int(SHADES * (score - low) / (high - low)))
+        for score in scores
+    ]

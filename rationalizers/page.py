@@ -1,0 +1,72 @@
+"""Self-contained HTML pages: templates in which everything is escaped, and numbers as a reader wants them."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from rationalizers.extras import require
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+MISSING = "–"
+
+
+def render(template: str, **context: Any) -> Markup:
+    """A template of ``rationalizers/templates`` as markup; every value in ``context`` that is not markup is escaped.
+
+    Raises:
+        ImportError: jinja2 is not installed.
+        jinja2.UndefinedError: the template uses a name that is not in ``context``.
+    """
+    markup = require("markupsafe", extra="report").Markup
+    rendered: Markup = markup(_environment().get_template(template).render(**context))
+    return rendered
+
+
+def number(value: Any, *, digits: int = 3, sign: bool = False) -> str:
+    """A number to read, with a dash for what is missing or not a number."""
+    if value is None or math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return f"{value:{'+' if sign else ''},.{digits}f}".replace("-", "−")
+
+
+def spread(mean: float, deviation: float) -> str:
+    """Mean ± standard deviation; the mean alone where one run shows no spread."""
+    return number(mean) if math.isnan(deviation) else f"{number(mean)} ± {number(deviation)}"
+
+
+def probability(p: float) -> str:
+    """A p value with as many decimals as it is worth."""
+    return MISSING if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the largest two units."""
+    if seconds is None or math.isnan(seconds):
+        return MISSING
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+@cache
+def _environment() -> Environment:
+    jinja2 = require("jinja2", extra="report")
+    environment: Environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("rationalizers"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, spread=spread, probability=probability, duration=duration)
+    return environment

@@ -1,0 +1,161 @@
+"""A finished run as it is read back from its folder: what was run, its numbers, its examples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rationalizers.extras import require
+from rationalizers.run import PARTIAL, read_config
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILES = ("config.yaml", "metrics.json", "metrics.jsonl", "timing.json", "rationales.jsonl")
+FACTS = ("name", "method", "dataset", "seed", "data")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run folder says.
+
+    Args:
+        folder: where it is.
+        config: ``config.yaml``.
+        metrics: ``metrics.json``: ``best_epoch``, ``epochs``, and numbers by split.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return str(self.config["name"])
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return str(self.config["method"])
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set."""
+        return str(self.config["dataset"])
+
+    @property
+    def seed(self) -> int:
+        """Random seed."""
+        return int(self.config["seed"])
+
+    @property
+    def test(self) -> Mapping[str, float]:
+        """Numbers of the test split by metric."""
+        numbers: Mapping[str, float] = self.metrics["test"]
+        return numbers
+
+    @cached_property
+    def epochs(self) -> list[dict[str, Any]]:
+        """One mapping per epoch."""
+        return _read_lines(self.folder / "metrics.jsonl")
+
+    @cached_property
+    def timing(self) -> dict[str, Any]:
+        """Seconds."""
+        return _read_json(self.folder / "timing.json")
+
+    @cached_property
+    def examples(self) -> list[dict[str, Any]]:
+        """One mapping per test example."""
+        return _read_lines(self.folder / "rationales.jsonl")
+
+
+def read_result(folder: str | Path) -> Result:
+    """The result of a finished run; its examples and epochs are read when they are first asked for.
+
+    Raises:
+        FileNotFoundError: a file that a finished run has is missing; names folder and file.
+        ValueError: a file does not hold what it should; names the file, and the line where it has lines.
+    """
+    folder = Path(folder)
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{folder} is not a finished run: {name} is missing; start its training command again, or leave it out"
+            )
+    config, metrics = read_config(folder), _read_json(folder / "metrics.json")
+    for held, names, file in ((config, FACTS, "config.yaml"), (metrics, ("best_epoch", "epochs", "val", "test"), "metrics.json")):
+        missing = [name for name in names if name not in held]
+        if missing:
+            raise ValueError(f"{folder / file}: expected {', '.join(names)}; missing: {', '.join(missing)}")
+    return Result(folder, config, metrics)
+
+
+def find_runs(root: str | Path) -> list[Path]:
+    """All run folders in ``root``, finished or not, at any depth, in the order of their names; ``root`` itself may be one."""
+    found = (file.parent for file in Path(root).rglob("config.yaml"))
+    return sorted(folder for folder in found if not any(part.startswith(".") for part in folder.relative_to(root).parts))
+
+
+def read_results(folders: Iterable[str | Path]) -> tuple[list[Result], list[str]]:
+    """Results of the finished runs, and a note about every unfinished one.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_result`.
+        ValueError: no finished run is among them.
+    """
+    results, notes = [], []
+    for folder in map(Path, folders):
+        if folder.name.endswith(PARTIAL):
+            notes.append(f"{folder.name} is unfinished and was left out; start its training command again, it resumes.")
+        else:
+            results.append(read_result(folder))
+    if not results:
+        raise ValueError(f"there is no finished run to read{''.join(f'; {note}' for note in notes)}")
+    return results, notes
+
+
+def read_runs(folders: Iterable[str | Path]) -> pd.DataFrame:
+    """Test numbers of finished runs in tidy form: ``run``, ``method``, ``dataset``, ``seed``, ``metric``, ``value``.
+
+    Unfinished ``.partial`` folders are left out; ``attrs["notes"]`` of the frame names them.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_results`.
+        ImportError: pandas is not installed.
+    """
+    pandas = require("pandas", extra="report")
+    results, notes = read_results(folders)
+    rows = [
+        (result.name, result.method, result.dataset, result.seed, metric, value)
+        for result in results
+        for metric, value in result.test.items()
+    ]
+    frame: pd.DataFrame = pandas.DataFrame(rows, columns=["run", "method", "dataset", "seed", "metric", "value"])
+    frame.attrs["notes"] = notes
+    return frame
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    return _mapping(file.read_text("utf-8"), str(file))
+
+
+def _read_lines(file: Path) -> list[dict[str, Any]]:
+    # Not splitlines(): words may hold line separators other than "\n".
+    lines = file.read_text("utf-8").split("\n")
+    return [_mapping(line, f"{file}:{place}") for place, line in enumerate(lines, start=1) if line]
+
+
+def _mapping(text: str, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}: not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{where}: expected a mapping, got {type(value).__name__}")
+    return value

@@ -1,0 +1,73 @@
+"""A table of text for the terminal, for Markdown, and for a page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rationalizers.extras import require
+from rationalizers.page import render
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class Table:
+    """Headings and rows.
+
+    Args:
+        title: above the table.
+        head: one heading per column.
+        rows: one text per column; a name that begins with spaces belongs to the row above it.
+        names: how many columns hold names, which are set to the left; numbers are set to the right.
+    """
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    names: int = 2
+
+
+def to_text(tables: Sequence[Table], notes: Sequence[str], *, width: int) -> str:
+    """Tables and notes in plain characters, at most ``width`` columns wide."""
+    console_module, table_module, text_module = (require(f"rich.{name}", extra="report") for name in ("console", "table", "text"))
+    file = io.StringIO()
+    console = console_module.Console(file=file, width=width, color_system=None, highlight=False, emoji=False, legacy_windows=False)
+    for table in tables:
+        # Text objects are not parsed: a name may hold brackets.
+        drawn = table_module.Table(title=text_module.Text(table.title), title_justify="left")
+        for place, name in enumerate(table.head):
+            drawn.add_column(text_module.Text(name), justify="left" if place < table.names else "right")
+        for row in table.rows:
+            drawn.add_row(*map(text_module.Text, row))
+        console.print(drawn)
+    for note in notes:
+        console.print(text_module.Text(f"Note: {note}"))
+    return file.getvalue()
+
+
+def to_markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
+    """Tables and notes in Markdown, in which every text shows as it is."""
+    parts = []
+    for table in tables:
+        rule = ["---"] * table.names + ["---:"] * (len(table.head) - table.names)
+        lines = [map(_escape, table.head), rule, *(map(_escape, row) for row in table.rows)]
+        parts.append(f"**{_escape(table.title)}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
+    if notes:
+        parts.append("\n".join(f"- {_escape(note)}" for note in notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def to_html(tables: Sequence[Table], notes: Sequence[str]) -> Markup:
+    """Tables and notes as HTML without a style of their own."""
+    return render("tables.html.j2", tables=tables, notes=notes)
+
+
+def _escape(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
+    for character in "|*_`[]":
+        escaped = escaped.replace(character, f"\\{character}")
+    return "&emsp;" + escaped.strip() if text.startswith(" ") else escaped

@@ -1,0 +1,1 @@
+"""Tests, as a package that a run can be told to trust."""

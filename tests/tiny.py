@@ -1,0 +1,126 @@
+"""A corpus of sixty short documents, and configurations of runs on it that take about a second."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rationalizers.data.document import Corpus, Document, Source
+
+ROOT = Path(__file__).resolve().parent.parent
+# Started as a script, pytest puts the repository first on the path, where `build` expects the working directory.
+if str(ROOT) not in sys.path[1:]:
+    sys.path.append(str(ROOT))
+
+CUES = {"bad": ("dull", "awful", "bleak"), "good": ("fine", "superb", "bright")}
+FILLER = ("the", "film", "a", "story", "of", "people", "Who", "walk", "home", ",", "and", "then", "talk", ".")
+SIZES = {"train": 36, "val": 12, "test": 12}
+
+
+class TinyCorpus(Source):
+    """Filler with one or two cue words that give the label away and are the evidence; every seventh is not annotated.
+
+    Args:
+        query: whether each document comes with a question.
+    """
+
+    def __init__(self, *, query: bool = False) -> None:
+        self.query = ("was", "it", "good", "?") if query else ()
+
+    def load(self) -> Corpus:
+        """Generate it, the same every time."""
+        draw = random.Random(7)
+        splits = {split: [self._document(f"{split}-{i}", i, draw) for i in range(size)] for split, size in SIZES.items()}
+        return Corpus(tuple(CUES), splits, {"train/generated": SIZES["train"]})
+
+    def _document(self, name: str, row: int, draw: random.Random) -> Document:
+        label = draw.choice(list(CUES))
+        words = draw.choices(FILLER, k=draw.randint(3, 12))
+        places = sorted(draw.sample(range(len(words)), k=draw.randint(1, 2)))
+        for place in places:
+            words[place] = draw.choice(CUES[label])
+        annotated = row % 7 != 6
+        return Document(
+            id=name,
+            words=tuple(words),
+            label=label,
+            spans=tuple((place, place + 1, group) for group, place in enumerate(places)) if annotated else (),
+            query=self.query,
+            fields={"shortcut": [int(word == "Who") for word in words]},
+            annotated=annotated,
+        )
+
+
+ENCODER = {
+    "_target_": "rationalizers.encoders.GRUEncoder",
+    "vocabulary": "???",
+    "mask_id": "???",
+    "embedding": 16,
+    "hidden": 16,
+    "dropout": 0.1,
+}
+MODELS: dict[str, dict[str, Any]] = {
+    "full": {
+        "_target_": "rationalizers.methods.full.Full",
+        "task": "???",
+        "encoder": ENCODER,
+        "weights": {"task": 1.0},
+        "optimizer": {"lr": 0.05},
+    },
+    "rnp": {
+        "_target_": "rationalizers.methods.rnp.RNP",
+        "task": "???",
+        "encoder": ENCODER,
+        "selector": {"_target_": "rationalizers.selectors.StraightThroughGumbel"},
+        "weights": {"task": 1.0, "sparsity": 0.1, "continuity": 0.01, "evidence": 2.0},
+        "optimizer": {"lr": 0.05, "schedule": "linear"},
+        "share": 0.2,
+    },
+}
+
+
+def data_config(**changes: Any) -> dict[str, Any]:
+    """Description of the data module."""
+    return {
+        "_target_": "rationalizers.data.module.TextData",
+        "corpus": {"_target_": "tests.tiny.TinyCorpus"},
+        "featurizer": {"_target_": "rationalizers.data.words.WordFeaturizer", "min_count": 2},
+        "batch_size": 6,
+        "labelled_share": 0.8,
+        "seed": 0,
+        **changes,
+    }
+
+
+def run_config(
+    folder: Path, *, method: str = "rnp", model: Mapping[str, Any] | None = None, seed: int = 0, **trainer: Any
+) -> dict[str, Any]:
+    """What `rationalizers.training.train` takes: three epochs of six batches, unless changed."""
+    return plain(
+        {
+            "name": f"{method}-tiny",
+            "folder": str(folder),
+            "seed": seed,
+            "trust": ["tests"],
+            "method": {"name": method, "model": {**MODELS[method], **(model or {})}},
+            "data": {"name": "tiny", "module": data_config(seed=seed)},
+            "trainer": {
+                "max_epochs": 3,
+                "patience": 9,
+                "accelerator": "cpu",
+                "devices": 1,
+                "gradient_clip_val": 1.0,
+                "enable_progress_bar": False,
+                **trainer,
+            },
+        }
+    )
+
+
+def plain(value: Any) -> Any:
+    """A deep copy that proves to be JSON."""
+    return json.loads(json.dumps(value))
