@@ -105,6 +105,9 @@ class Packed:
         n, b = units.shape[0], ptr.numel() - 1
         if b < 0 or ptr.dim() != 1:
             raise ValueError(f"'ptr' must be a vector of B + 1 offsets, got shape {tuple(ptr.shape)}")
+        # Batches are made on the CPU; looking at the values elsewhere would wait for the device.
+        if ptr.is_cpu and (int(ptr[0]) != 0 or int(ptr[-1]) != n or bool((lengths(ptr) < 0).any())):
+            raise ValueError(f"'ptr' must rise from 0 to N={n}, got {ptr.tolist()}")
         filled = {
             "position": torch.arange(n, device=units.device) - ptr[:-1][owners(ptr, n)] if self.position is None else None,
             "fixed": torch.zeros(n, dtype=torch.bool, device=units.device) if self.fixed is None else None,
@@ -185,6 +188,9 @@ class Packed:
         targets = [batch.y for batch in batches if batch.y is not None]
         if targets and len(targets) != len(batches):
             raise ValueError("some batches have targets 'y' and some have none; collate them apart")
+        for name in ("words", "ids"):
+            if len({bool(getattr(batch, name)) for batch in batches if len(batch)}) > 1:
+                raise ValueError(f"some batches have {name!r} and some have none; collate them apart")
         first = offsets(torch.tensor([len(batch) for batch in batches]))
         moved = []
         for batch, start in zip(batches, first.tolist(), strict=False):

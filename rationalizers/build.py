@@ -64,7 +64,7 @@ def locate(target: str, base: type[T]) -> type[T]:
     if package not in allowed:
         raise ValueError(
             f"_target_ {target!r} lies outside the packages {', '.join(allowed)}; if you trust its author, "
-            f"name the package: trust=[{package or target!r}]"
+            f"name the package: trust=[{package or target}]"
         )
     _refuse_impostor(package)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
@@ -32,16 +31,16 @@ def caveats(runs: Sequence[tuple[Result, str]], metrics: Mapping[str, str]) -> l
 
 
 def _data(groups: Mapping[str, Sequence[Result]]) -> list[str]:
-    """Runs whose data is configured otherwise than that of most runs."""
+    """Keys of the data's configuration, other than its seed, that are not the same for all runs."""
     runs = [result for results in groups.values() for result in results]
     settings = [flatten(result, ("data",)) for result in runs]
-    keys = differing(settings, [result.seed for result in runs])
-    usual = {key: Counter(each.get(key, UNSET) for each in settings).most_common(1)[0][0] for key in keys}
     notes = []
-    for run, each in zip(runs, settings, strict=True):
-        odd = [f"{key} = {each.get(key, UNSET)} instead of {usual[key]}" for key in keys if each.get(key, UNSET) != usual[key]]
-        if odd:
-            notes.append(f"{run.name} was given other data than most runs: {', '.join(odd)}.")
+    for key in differing(settings, [result.seed for result in runs]):
+        names: dict[str, list[str]] = {}
+        for run, each in zip(runs, settings, strict=True):
+            names.setdefault(each.get(key, UNSET), []).append(run.name)
+        listed = "; ".join(f"{value} for {', '.join(having)}" for value, having in sorted(names.items()))
+        notes.append(f"runs were not given the same data: {key} is {listed}.")
     return notes
 
 

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from rationalizers.comparison import METRICS, SELECTIONS, Comparison, compare
+from rationalizers.comparison import Comparison, compare
 from rationalizers.figure import Point, scatter_chart
-from rationalizers.highlight import card
+from rationalizers.highlight import card, key
 from rationalizers.page import render
-from rationalizers.report import draw, share_out
 from rationalizers.result import Result
 from rationalizers.run import write_atomically
+from rationalizers.run_report import draw, share_out
+from rationalizers.seeds import METRICS, SELECTIONS, Difference, Row, rows
 
 if TYPE_CHECKING:
-    import pandas as pd
     from markupsafe import Markup
 
 GROUPS = {
@@ -29,9 +29,7 @@ GROUPS = {
 }
 
 
-def write_comparison(
-    folders: Iterable[str | Path], path: str | Path, *, reference: str | None = None, examples: int = 6
-) -> Path:
+def write_comparison(folders: Iterable[str | Path], path: str | Path, *, reference: str | None = None, examples: int = 6) -> Path:
     """Write a page that compares runs: one file that needs no other and asks nothing of the network.
 
     Args:
@@ -49,61 +47,55 @@ def write_comparison(
         ImportError: the extra ``report`` is not installed.
     """
     comparison, path = compare(folders), Path(path)
-    table, differences = comparison.table(), comparison.differences(reference)
     sections = [
         {
             "dataset": dataset,
             "rows": comparison.rows(dataset),
-            "chart": chart(dataset, table.loc[dataset]),
-            "pairs": pair_rows(differences[differences["dataset"] == dataset]),
+            "chart": chart(dataset, rows(comparison.groups(dataset))),
+            "pairs": pair_rows(differences),
             "runs": {method: links(results, path) for method, results in comparison.groups(dataset).items()},
             "examples": side_by_side(comparison, dataset, examples),
         }
-        for dataset in comparison.datasets
+        for dataset, differences in comparison.pairs(reference).items()
     ]
-    page = render(
-        "comparison.html.j2", title="Comparison of runs", sections=sections, notes=comparison.notes, metrics=METRICS
-    )
+    page = render("comparison.html.j2", title="Comparison of runs", sections=sections, notes=comparison.notes, metrics=METRICS)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page)
     return path
 
 
-def chart(dataset: str, table: pd.DataFrame) -> Markup | None:
+def chart(dataset: str, found: Sequence[Row]) -> Markup | None:
     """Accuracy against token F1; ``None`` where no method has both."""
-    points, everything = [], math.nan
-    for method in dict.fromkeys(table.index.get_level_values(0)):
-        row = table.loc[(method, "model")]
-        x, y = row[("accuracy", "mean")], row[("token_f1", "mean")]
-        if math.isnan(x) or math.isnan(y):
-            continue
-        floor = {
-            name: table.loc[(method, name), ("token_f1", "mean")] for name in ("random", "all") if (method, name) in table.index
-        }
-        everything = floor.get("all", everything)
-        errors = row[("accuracy", "sd")], row[("token_f1", "sd")]
-        points.append(Point(method, x, y, *errors, floor.get("random", math.nan)))
+    floors = {(row.method, row.selection): row.cells["token_f1"][0] for row in found if row.floor}
+    points = []
+    for row in found:
+        (x, x_error), (y, y_error) = row.cells["accuracy"], row.cells["token_f1"]
+        if not row.floor and not math.isnan(x + y):
+            points.append(Point(row.method, x, y, x_error, y_error, floors.get((row.method, "random"), math.nan)))
     if not points:
         return None
-    line = None if math.isnan(everything) else (SELECTIONS["all"], everything)
+    everything = floors.get((points[0].name, "all"))
+    line = None if everything is None else (SELECTIONS["all"], everything)
     return scatter_chart(f"Accuracy and token F1 on {dataset}", points, x="accuracy", y="token F1", line=line)
 
 
-def pair_rows(differences: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row for each pair of methods, one cell for each metric, with places in percent to draw the interval at."""
-    bounds = differences.set_index("metric")[["difference", "low", "high"]].abs().max(axis=1)
-    limits = bounds.groupby(level=0).max().to_dict()
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in differences.itertuples():
-        key = (str(row.method), str(row.reference))
-        cell = {"n": row.n, "difference": row.difference, "low": row.low, "high": row.high, "p": row.p, "drawn": row.n > 0}
-        limit = limits[row.metric]
-        cell |= {
-            f"at_{name}": 50 + (48 * value / limit if limit > 0 else 0)
-            for name, value in (("difference", row.difference), ("low", row.low), ("high", row.high))
-        }
-        rows.setdefault(key, {"method": key[0], "reference": key[1], "cells": {}})["cells"][row.metric] = cell
-    return list(rows.values())
+def pair_rows(differences: Sequence[Difference]) -> list[dict[str, Any]]:
+    """One row for each pair of methods; each metric has a scale of its own, with zero in the middle.
+
+    Returns:
+        ``method``, ``reference``, and ``cells``: by metric the difference and where to draw it and its interval, in percent.
+    """
+    limits: dict[str, float] = {}
+    for each in differences:
+        bounds = (each.difference, each.low, each.high) if each.known else (each.difference,)
+        limits[each.metric] = max(limits.get(each.metric, 0.0), *map(abs, bounds))
+    lines: dict[tuple[str, str], dict[str, Any]] = {}
+    for each in differences:
+        scale = 48 / limits[each.metric] if limits[each.metric] > 0 else 0.0
+        at = {name: 50 + scale * value for name, value in (("mean", each.difference), ("low", each.low), ("high", each.high))}
+        row = lines.setdefault((each.method, each.reference), {"method": each.method, "reference": each.reference, "cells": {}})
+        row["cells"][each.metric] = {"difference": each, "at": at}
+    return list(lines.values())
 
 
 def links(results: Sequence[Result], path: Path) -> list[tuple[int, str | None]]:
@@ -128,7 +120,9 @@ def side_by_side(comparison: Comparison, dataset: str, count: int) -> dict[str, 
     first, *others = records.values()
     # Data sets of one name can still differ; only texts that are the same word for word are.
     same = [
-        name for name, record in first.items() if all(name in other and other[name]["words"] == record["words"] for other in others)
+        name
+        for name, record in first.items()
+        if all(name in other and other[name]["words"] == record["words"] for other in others)
     ]
     grouped: dict[str, list[str]] = {name: [] for name in GROUPS}
     for name in sorted(same, key=lambda name: draw(first[name])):
@@ -140,12 +134,10 @@ def side_by_side(comparison: Comparison, dataset: str, count: int) -> dict[str, 
         ]
         for group, names in share_out(grouped, count).items()
     }
-    cards = [each for examples in shown.values() for example in examples for each in example["cards"].values()]
     return {
         "seed": seed,
         "groups": [{"heading": GROUPS[group], "of": len(grouped[group]), "examples": each} for group, each in shown.items()],
-        "marks": list(dict.fromkeys(name for each in cards for name in each["marks"])),
-        "shaded": any(each["shaded"] for each in cards),
+        "key": key([each for found in shown.values() for example in found for each in example["cards"].values()]),
     }
 
 

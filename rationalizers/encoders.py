@@ -142,14 +142,14 @@ def read_vectors(path: Path, vocabulary: Sequence[str], *, width: int) -> dict[i
     A first line with two numbers is word2vec's header; its counts are not trusted (published files contradict theirs).
 
     Raises:
-        ValueError: a line whose number of values differs from ``width``, named by file and line.
+        ValueError: a line with fewer values than ``width`` or with something else than numbers, named by file and line.
     """
     rows = {word: row for row, word in enumerate(vocabulary)}
     found: dict[int, Tensor] = {}
     with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             word, *values = line.rstrip().split(" ")
-            if number == 1 and len(values) == 1:
+            if number == 1 and len(values) == 1 and word.isdecimal() and values[0].isdecimal():
                 continue
             # A few GloVe words contain spaces: the last `width` values are the vector.
             if len(values) < width:

@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rationalizers.extras import require
 
@@ -86,8 +86,8 @@ def scatter_chart(title: str, points: Sequence[Point], *, x: str, y: str, line: 
         for place, point in enumerate(points):
             color = SERIES[place % len(SERIES)]
             # NaN errors and floors draw nothing.
-            bars = {"xerr": point.x_error, "yerr": point.y_error, "fmt": "none", "linewidth": 1.5, "capsize": 3}
-            axes.errorbar(point.x, point.y, **bars, ecolor=color)
+            bars: dict[str, Any] = {"color": color, "linewidth": 1.5, "capsize": 3}
+            axes.errorbar(point.x, point.y, xerr=point.x_error, yerr=point.y_error, fmt="none", **bars)
             axes.plot(point.x, point.floor, color=color, marker="_", markersize=16, markeredgewidth=2, linestyle="none")
             marker = MARKERS[place % len(MARKERS)]
             axes.plot(point.x, point.y, color=color, marker=marker, markersize=8, linestyle="none", label=point.name)
@@ -142,4 +142,5 @@ def _inline(document: str, title: str) -> Markup:
     found = re.search(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', document)
     assert found is not None
     opening: Markup = markupsafe.Markup('<svg role="img" viewBox="{}" aria-label="{}"><title>{}</title>')
-    return opening.format(found[1], title, title) + markupsafe.Markup(document[found.end() :].strip())
+    drawing: Markup = opening.format(found[1], title, title) + markupsafe.Markup(document[found.end() :].strip())
+    return drawing

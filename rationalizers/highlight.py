@@ -71,7 +71,8 @@ def highlight(
 
 def explanation_html(record: Mapping[str, Any]) -> Markup:
     """One line of ``rationales.jsonl`` as HTML that carries its own style, for a notebook."""
-    return render("explanation.html.j2", card=card(record))
+    shown = card(record)
+    return render("explanation.html.j2", card=shown, key=key([shown]))
 
 
 def card(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,6 +101,15 @@ def card(record: Mapping[str, Any]) -> dict[str, Any]:
         "agreement": agreement(record),
         "marks": list(fields),
         "shaded": any(shade is not None for shade in _shades(scores)),
+    }
+
+
+def key(cards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the key to the colours must explain for these cards: ``evidence``, ``marks``, ``shaded``."""
+    return {
+        "evidence": any(shown["agreement"]["evidence"] for shown in cards),
+        "marks": list(dict.fromkeys(name for shown in cards for name in shown["marks"])),
+        "shaded": any(shown["shaded"] for shown in cards),
     }
 
 

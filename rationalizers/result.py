@@ -97,9 +97,23 @@ def read_result(folder: str | Path) -> Result:
 
 
 def find_runs(root: str | Path) -> list[Path]:
-    """All run folders in ``root``, finished or not, at any depth, in the order of their names; ``root`` itself may be one."""
-    found = (file.parent for file in Path(root).rglob("config.yaml"))
-    return sorted(folder for folder in found if not any(part.startswith(".") for part in folder.relative_to(root).parts))
+    """All run folders below ``root``, finished or not, at any depth, by name; ``root`` itself may be one.
+
+    What lies inside a run, or in a hidden folder, is no run of its own.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"there is no folder {root} to look for runs in; train something, or name another folder")
+    found: list[Path] = []
+    # A folder sorts before what lies in it.
+    for folder in sorted(file.parent for file in root.rglob("config.yaml")):
+        hidden = any(part.startswith(".") for part in folder.relative_to(root).parts)
+        if not hidden and not any(run in folder.parents for run in found):
+            found.append(folder)
+    return found
 
 
 def read_results(folders: Iterable[str | Path]) -> tuple[list[Result], list[str]]:
@@ -116,7 +130,7 @@ def read_results(folders: Iterable[str | Path]) -> tuple[list[Result], list[str]
         else:
             results.append(read_result(folder))
     if not results:
-        raise ValueError(f"there is no finished run to read{''.join(f'; {note}' for note in notes)}")
+        raise ValueError(" ".join(["there is no finished run to read.", *notes]))
     return results, notes
 
 

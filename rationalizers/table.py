@@ -35,7 +35,9 @@ def to_text(tables: Sequence[Table], notes: Sequence[str], *, width: int) -> str
     """Tables and notes in plain characters, at most ``width`` columns wide."""
     console_module, table_module, text_module = (require(f"rich.{name}", extra="report") for name in ("console", "table", "text"))
     file = io.StringIO()
-    console = console_module.Console(file=file, width=width, color_system=None, highlight=False, emoji=False, legacy_windows=False)
+    console = console_module.Console(
+        file=file, width=width, color_system=None, highlight=False, emoji=False, legacy_windows=False
+    )
     for table in tables:
         # Text objects are not parsed: a name may hold brackets.
         drawn = table_module.Table(title=text_module.Text(table.title), title_justify="left")

@@ -27,10 +27,12 @@ def variants(results: Sequence[Result]) -> tuple[list[str], list[str]]:
         keys = differing([settings[place] for place in places], [results[place].seed for place in places])
         if not keys:
             continue
+        last = [key.rpartition(".")[2] for key in keys]
+        shown = last if len(set(last)) == len(keys) else keys
         distinct = sorted({tuple(settings[place].get(key, UNSET) for key in keys) for place in places})
         for place in places:
             values = tuple(settings[place].get(key, UNSET) for key in keys)
-            short = ", ".join(f"{key.rpartition('.')[2]}={value}" for key, value in zip(keys, values, strict=True))
+            short = ", ".join(f"{key}={value}" for key, value in zip(shown, values, strict=True))
             names[place] = f"{method} ({short})" if len(keys) <= 2 else f"{method} #{distinct.index(values) + 1}"
         for values in distinct:
             runs = [place for place in places if tuple(settings[place].get(key, UNSET) for key in keys) == values]

@@ -196,12 +196,8 @@ def test_collate_says_what_does_not_fit():
 @pytest.mark.parametrize("name", ["words", "ids"])
 def test_collate_never_gives_an_example_the_words_or_the_name_of_another(name):
     named, nameless = single(2, seed=1), replace(single(2, seed=2), **{name: ()})
-    try:
-        batch = Packed.collate([nameless, named])
-    except ValueError as error:
-        assert name in str(error)  # refusing is as good
-    else:
-        assert len(getattr(batch, name)) in (0, 2)
+    with pytest.raises(ValueError, match=name):
+        Packed.collate([nameless, named])
 
 
 # Selection

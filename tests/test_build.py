@@ -170,12 +170,12 @@ def test_arguments_that_do_not_fit_are_named_with_the_class(entries, facts, name
 
 
 def test_an_error_of_the_class_itself_comes_through():
-    with pytest.raises(ValueError, match="'temperature' must be positive, got -1.0"):
+    with pytest.raises(ValueError, match=r"'temperature' must be positive, got -1\.0"):
         build({"_target_": SELECTOR, "temperature": -1.0}, Selector, width=4)
 
 
 def test_an_abstract_class_cannot_be_built():
-    with pytest.raises(TypeError, match="rationalizers.selectors.Selector: .*abstract"):
+    with pytest.raises(TypeError, match=r"rationalizers\.selectors\.Selector: .*abstract"):
         build({"_target_": "rationalizers.selectors.Selector"}, Selector, width=4)
 
 
@@ -206,11 +206,11 @@ def test_trust_is_in_a_package_not_in_what_starts_with_its_name():
 
 
 def test_trusting_a_package_does_not_lift_the_other_checks():
-    with trusting(["tests"]), pytest.raises(ValueError, match="is not a subclass of rationalizers.featurizer.Featurizer"):
+    with trusting(["tests"]), pytest.raises(ValueError, match=r"is not a subclass of rationalizers\.featurizer\.Featurizer"):
         build(CORPUS, Featurizer)
     with trusting(["tests"]), pytest.raises(ValueError, match="is defined in 'pathlib', outside"):
         locate("tests.tiny.Path", object)
-    with trusting(["tests"]), pytest.raises(ValueError, match="there is no module 'tests.missing'"):
+    with trusting(["tests"]), pytest.raises(ValueError, match=r"there is no module 'tests\.missing'"):
         locate("tests.missing.Corpus", Source)
 
 

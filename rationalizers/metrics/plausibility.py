@@ -123,7 +123,10 @@ class SpanF1(RationaleMetric):
         """Match the runs of every example with its spans."""
         assert batch.spans is not None
         _, known = with_evidence(rationale, batch)
-        predicted, gold = rationale.spans(), torch.unique(batch.spans[:, :3], dim=0)
+        # A span of fixed units only cannot be found.
+        free = torch.nn.functional.pad(rationale.selectable.long().cumsum(0), (1, 0))
+        start, end = (batch.spans[:, i] + rationale.ptr[batch.spans[:, 0]] for i in (1, 2))
+        predicted, gold = rationale.spans(), torch.unique(batch.spans[free[end] > free[start], :3], dim=0)
         best_predicted, best_gold = best_iou(predicted, gold, rationale.ptr)
         limits = torch.tensor(self.thresholds, dtype=torch.float64, device=best_gold.device)
         count = rationale.ptr.numel() - 1

@@ -57,6 +57,8 @@ class Scores(nn.Module):
 
     def compute(self) -> dict[str, float]:
         """Every number by name; floors are ``floor/<which>/<metric>``. Metrics that never saw a batch are absent."""
+        if not self.loss.update_called:
+            return {}
         numbers: dict[str, Tensor] = {"loss": self.loss.compute()}
         numbers |= {name: metric.compute() for name, metric in self._prediction()}
         numbers |= self.selection.compute()

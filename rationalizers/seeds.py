@@ -1,0 +1,159 @@
+"""Numbers over seeds: means with their spread, and paired differences with their uncertainty.
+
+Seeds are few, so intervals are Student's: in simulations of normal data, bootstrap intervals that promise 95 % cover the mean
+in 75 to 84 % of the cases with three to five seeds, t intervals in 93 to 97 %.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean, stdev
+
+from rationalizers.extras import require
+from rationalizers.page import MISSING, number, probability, spread
+from rationalizers.result import Result
+
+METRICS = {
+    "accuracy": "accuracy",
+    "token_f1": "token F1",
+    "token_precision": "token precision",
+    "token_recall": "token recall",
+    "iou_f1@0.5": "IoU F1 at 0.5",
+    "selected_share": "selected share",
+}
+SELECTIONS = {"model": "", "random": "random, same size", "all": "select all", "oracle": "oracle, same size"}
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method, or one of its floors, over its seeds.
+
+    Args:
+        method: name of the group of runs; empty for a floor that is the same for all of them.
+        selection: ``model`` or the name of a floor.
+        n: how many runs.
+        cells: mean and standard deviation (n − 1 in the denominator) of each of `METRICS`; NaN where there is none.
+    """
+
+    method: str
+    selection: str
+    n: int
+    cells: Mapping[str, tuple[float, float]]
+
+    @property
+    def floor(self) -> bool:
+        """Whether it is a floor."""
+        return self.selection != "model"
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return SELECTIONS[self.selection] if self.floor else self.method
+
+    def same(self, other: Row) -> bool:
+        """Whether all means are equal."""
+        return all(
+            math.isclose(self.cells[name][0], other.cells[name][0], abs_tol=1e-9)
+            or (math.isnan(self.cells[name][0]) and math.isnan(other.cells[name][0]))
+            for name in METRICS
+        )
+
+    def text(self) -> list[str]:
+        """The cells to read; those of floors without their spread."""
+        return [spread(mean, math.nan if self.floor else deviation) for mean, deviation in self.cells.values()]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One method minus another in one metric, paired by seed.
+
+    Args:
+        method: the one.
+        reference: the other.
+        metric: one of `METRICS`.
+        n: how many seeds both have.
+        difference: mean over seeds.
+        low: lower end of the 95 % interval; NaN where the differences have no spread.
+        high: upper end likewise.
+        p: two-sided p value of the paired t test likewise.
+    """
+
+    method: str
+    reference: str
+    metric: str
+    n: int
+    difference: float
+    low: float
+    high: float
+    p: float
+
+    @property
+    def known(self) -> bool:
+        """Whether it has an interval."""
+        return not math.isnan(self.low)
+
+    def text(self) -> list[str]:
+        """Number of seeds, difference, interval and p value to read."""
+        interval = f"[{number(self.low, sign=True)}, {number(self.high, sign=True)}]" if self.known else MISSING
+        return [str(self.n), number(self.difference, sign=True), interval, probability(self.p)]
+
+
+def rows(groups: Mapping[str, Sequence[Result]]) -> list[Row]:
+    """For each method a row, followed by one for each floor that its runs have."""
+    found = []
+    for method, results in groups.items():
+        for selection in SELECTIONS:
+            prefix = "" if selection == "model" else f"floor/{selection}/"
+            values = {metric: _values(results, prefix + metric) for metric in METRICS}
+            if not prefix or any(values.values()):
+                found.append(Row(method, selection, len(results), {name: _summary(each) for name, each in values.items()}))
+    return found
+
+
+def differences(groups: Mapping[str, Sequence[Result]], reference: str | None) -> list[Difference]:
+    """Paired differences in every metric; pairs without a common seed are left out.
+
+    Args:
+        groups: runs by method.
+        reference: every other method minus this one; ``None`` compares every pair, the later minus the earlier.
+    """
+    if reference is None:
+        pairs = list(combinations(groups, 2))
+    else:
+        pairs = [(reference, method) for method in groups if method != reference and reference in groups]
+    found = []
+    for base, method in pairs:
+        for metric in METRICS:
+            left, right = (
+                {result.seed: result.test[metric] for result in groups[name] if metric in result.test} for name in (method, base)
+            )
+            paired = [left[seed] - right[seed] for seed in sorted(left.keys() & right.keys())]
+            if paired:
+                found.append(Difference(method, base, metric, len(paired), fmean(paired), *paired_t(paired)))
+    return found
+
+
+def paired_t(paired: Sequence[float]) -> tuple[float, float, float]:
+    """Ends of the 95 % interval d̄ ± t_{.975, n−1} s_d / √n and two-sided p value of the paired t test.
+
+    NaN for a single difference and for differences that are all equal: without spread there is nothing to measure against.
+    """
+    stats = require("scipy.stats", extra="report")
+    n, mean = len(paired), fmean(paired)
+    error = stdev(paired) / math.sqrt(n) if n > 1 else 0.0
+    if error <= 1e-12 * max(1.0, abs(mean)):
+        return math.nan, math.nan, math.nan
+    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
+    return mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, n - 1))
+
+
+def _values(results: Sequence[Result], metric: str) -> list[float]:
+    return [result.test[metric] for result in results if metric in result.test]
+
+
+def _summary(values: Sequence[float]) -> tuple[float, float]:
+    return fmean(values) if values else math.nan, stdev(values) if len(values) > 1 else math.nan

@@ -1,0 +1,181 @@
+"""All numbers of a split."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, f1_score
+from torchmetrics import Metric
+
+from rationalizers.batch import Packed
+from rationalizers.metrics.floors import FLOORS, floors
+from rationalizers.metrics.plausibility import SpanF1, TokenAUPRC, TokenF1
+from rationalizers.metrics.scores import Scores
+from rationalizers.metrics.selection import Selection
+from rationalizers.rationale import Rationale
+from rationalizers.segment import segment_runs
+from rationalizers.task import Task
+
+PREDICTION = {"loss", "accuracy", "macro_f1"}
+SELECTION = {"selected_share", "runs", "empty_share"}
+UNITS = {f"token_{name}{kind}" for name in ("precision", "recall", "f1") for kind in ("", "_macro")}
+SPANS = {"iou_f1@0.1", "iou_f1@0.5", "exact_f1"}
+PLAUSIBILITY = UNITS | SPANS | {"auprc"}
+TASK = Task(labels=["no", "maybe", "yes"])
+
+
+def example(seed, *, evidence=True):
+    generator = torch.Generator().manual_seed(seed)
+    n = [6, 1, 9, 0, 4][seed % 5]
+    truth = torch.rand(n, generator=generator) < (0.0 if seed % 4 == 3 else 0.4)
+    runs = segment_runs(truth, torch.tensor([0, n]))
+    batch = Packed(
+        units=torch.arange(n),
+        ptr=torch.tensor([0, n]),
+        y=torch.tensor([seed % 3]),
+        fields={"evidence": truth} if evidence else {},
+        spans=torch.nn.functional.pad(runs, (1, 1)),
+        index=torch.tensor([seed]),
+    )
+    scores = torch.randn(n, generator=generator)
+    return torch.randn(1, 3, generator=generator), Rationale(scores, (scores > 0).float(), batch.ptr), batch
+
+
+def join(parts):
+    logits, rationales, batches = zip(*parts, strict=True)
+    batch = Packed.collate(batches)
+    rationale = Rationale(torch.cat([r.scores for r in rationales]), torch.cat([r.mask for r in rationales]), batch.ptr)
+    return torch.cat(logits), rationale, batch
+
+
+def scored(*updates, floors=False):
+    scores = Scores(TASK, floors=floors)
+    for update in updates:
+        scores.update(*update)
+    return scores.compute()
+
+
+def split(count=11, **more):
+    return [example(seed, **more) for seed in range(count)]
+
+
+# Names
+
+
+def test_without_evidence_there_are_task_and_selection():
+    for flag in (False, True):
+        assert set(scored(join(split(evidence=False)), floors=flag)) == PREDICTION | SELECTION
+
+
+def test_with_evidence_there_is_plausibility():
+    numbers = scored(join(split()))
+    assert set(numbers) == PREDICTION | SELECTION | PLAUSIBILITY | {"examples_without_evidence"}
+    assert all(isinstance(value, float) for value in numbers.values())
+
+
+def test_every_plausibility_number_has_its_floors():
+    numbers = scored(join(split()), floors=True)
+    beside = {f"floor/{which}/{name}" for which in FLOORS for name in PLAUSIBILITY}
+    assert set(numbers) == PREDICTION | SELECTION | PLAUSIBILITY | {"examples_without_evidence"} | beside
+
+
+def test_units_without_order_have_no_spans():
+    logits, rationale, batch = join(split())
+    nodes = SimpleNamespace(**{name: getattr(batch, name) for name in batch.__dataclass_fields__} | {"spans": None})
+    numbers = scored((logits, rationale, nodes), floors=True)
+    assert set(numbers) == PREDICTION | SELECTION | {"examples_without_evidence"} | (UNITS | {"auprc"}) | {
+        f"floor/{which}/{name}" for which in FLOORS for name in UNITS | {"auprc"}
+    }
+
+
+# Numbers
+
+
+def test_task_numbers_are_those_of_scikit_learn():
+    logits, rationale, batch = join(split())
+    numbers = scored((logits, rationale, batch))
+    predicted = logits.argmax(1)
+    assert numbers["accuracy"] == pytest.approx(accuracy_score(batch.y, predicted))
+    assert numbers["macro_f1"] == pytest.approx(f1_score(batch.y, predicted, average="macro", zero_division=0))
+    assert numbers["loss"] == pytest.approx(torch.nn.functional.cross_entropy(logits, batch.y).item())
+
+
+def test_the_other_numbers_are_those_of_their_metrics():
+    logits, rationale, batch = join(split())
+    numbers = scored((logits, rationale, batch), floors=True)
+    for prefix, each in {"": rationale, **{f"floor/{name}/": floor for name, floor in floors(rationale, batch).items()}}.items():
+        for metric in (TokenF1(), SpanF1(), TokenAUPRC(), *([] if prefix else [Selection()])):
+            metric.update(each, batch)
+            for name, value in metric.compute().items():
+                if f"{prefix}{name}" in numbers:
+                    assert numbers[f"{prefix}{name}"] == pytest.approx(float(value)), prefix + name
+    assert numbers["floor/oracle/token_f1"] >= numbers["token_f1"]
+    assert numbers["floor/all/token_recall"] == 1
+
+
+def test_batches_and_their_order_change_nothing():
+    parts = split()
+    whole = scored(join(parts), floors=True)
+    assert scored(*parts, floors=True) == pytest.approx(whole, abs=1e-6)
+    assert scored(join(parts[6:]), join(parts[:6]), floors=True) == pytest.approx(whole, abs=1e-6)
+    assert scored(join(parts[::-1]), floors=True) == pytest.approx(whole, abs=1e-6)
+
+
+def test_an_example_without_units_is_scored():
+    numbers = scored(example(3), floors=True)
+    assert numbers["empty_share"] == numbers["examples_without_evidence"] == 1
+    assert all(value == value for value in numbers.values())  # no NaN
+    assert {numbers[name] for name in PLAUSIBILITY} == {0.0}
+
+
+# Life
+
+
+def test_reset_starts_over():
+    scores = Scores(TASK, floors=True)
+    scores.update(*join(split()))
+    scores.compute()
+    scores.reset()
+    scores.update(*example(2))
+    assert scores.compute() == pytest.approx(scored(example(2), floors=True))
+
+
+def test_reset_forgets_that_there_was_evidence():
+    scores = Scores(TASK)
+    scores.update(*join(split()))
+    scores.reset()
+    scores.update(*join(split(evidence=False)))
+    assert set(scores.compute()) == PREDICTION | SELECTION
+
+
+def test_before_the_first_batch_there_are_no_numbers():
+    assert Scores(TASK, floors=True).compute() == {}
+
+
+def test_every_state_knows_how_to_meet_that_of_another_process():
+    scores = Scores(TASK, floors=True)
+    metrics = [module for module in scores.modules() if isinstance(module, Metric)]
+    assert len(metrics) == 4 + 3 * (1 + len(FLOORS))
+    for metric in metrics:
+        assert metric._reductions
+        assert all(reduction is not None for reduction in metric._reductions.values())
+
+
+def test_states_of_two_processes_add_up():
+    parts = split()
+    left, right = Scores(TASK, floors=True), Scores(TASK, floors=True)
+    left.update(*join(parts[:4]))
+    right.update(*join(parts[4:]))
+    for ours, theirs in zip(left.modules(), right.modules(), strict=True):
+        if isinstance(ours, Metric):
+            ours.merge_state(theirs)
+    assert left.compute() == pytest.approx(scored(join(parts), floors=True), abs=1e-6)
+
+
+def test_scoring_leaves_no_gradient_and_no_parameters():
+    logits, rationale, batch = join(split())
+    scores = Scores(TASK)
+    scores.update(logits.requires_grad_(), rationale, batch)
+    assert isinstance(scores.compute()["loss"], float)
+    assert not list(scores.parameters())
+    assert not scores.state_dict()

@@ -1,0 +1,96 @@
+"""Run folders small enough to know every number of, as a finished training leaves them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TEST = {
+    "loss": 0.4,
+    "accuracy": 0.8,
+    "macro_f1": 0.79,
+    "token_precision": 0.6,
+    "token_recall": 0.5,
+    "token_f1": 0.5454,
+    "iou_f1@0.5": 0.3,
+    "selected_share": 0.15,
+    "examples_without_evidence": 1.0,
+    "floor/random/token_f1": 0.12,
+    "floor/random/token_recall": 0.15,
+    "floor/all/token_f1": 0.2,
+    "floor/all/token_recall": 1.0,
+    "floor/oracle/token_f1": 0.9,
+    "floor/oracle/token_recall": 0.95,
+}
+PREDICTION = {name: TEST[name] for name in ("loss", "accuracy", "macro_f1", "selected_share")}
+EPOCHS = [
+    {"epoch": epoch, "train/loss": 1 / (epoch + 1), "train/task": 0.5, "val/loss": 0.9 - epoch / 10, "val/accuracy": 0.6}
+    for epoch in range(3)
+]
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    """One line of rationales.jsonl: five words, the second and third selected, the third and fourth evidence."""
+    facts = {
+        "id": "t/0",
+        "words": ["a", "truly", "awful", "film", "."],
+        "query": [],
+        "selected": [[1, 3]],
+        "scores": [-2.0, 1.0, 2.0, -1.0, -3.0],
+        "evidence": [[2, 4, 0]],
+        "label": "bad",
+        "prediction": "bad",
+        "probabilities": {"bad": 0.9, "good": 0.1},
+        "fields": {"shortcut": [[0, 1]]},
+    }
+    return {**facts, **changes}
+
+
+def records() -> list[dict[str, Any]]:
+    """Eight texts, of which the second and the sixth are predicted wrongly."""
+    wrong = {"prediction": "good", "probabilities": {"bad": 0.2, "good": 0.8}}
+    return [record(id=f"t/{place}", **(wrong if place in (1, 5) else {})) for place in range(8)]
+
+
+def write_run(
+    root: Path,
+    *,
+    method: str = "rnp",
+    dataset: str = "toy",
+    seed: int = 0,
+    test: Mapping[str, Any] | None = None,
+    examples: Sequence[Mapping[str, Any]] | None = None,
+    data: Mapping[str, Any] | None = None,
+    model: Mapping[str, Any] | None = None,
+    **config: Any,
+) -> Path:
+    """Write a finished run and return its folder; ``test`` and ``examples`` replace, the others add to what is there."""
+    name = f"{method}-{dataset}-s{seed}"
+    folder = root / str(config.pop("folder", name.replace("/", "_")))
+    folder.mkdir(parents=True)
+    featurizer = {"_target_": "rationalizers.data.words.WordFeaturizer", "length": 128}
+    described = {
+        "format": 1,
+        "name": name,
+        "method": method,
+        "dataset": dataset,
+        "seed": seed,
+        "model": {"_target_": "rationalizers.methods.rnp.RNP", "share": 0.15, **(model or {})},
+        "featurizer": featurizer,
+        "data": {"corpus": {"shortcut": 0.8}, "batch_size": 32, "seed": seed, "featurizer": featurizer, **(data or {})},
+        "trainer": {"max_epochs": 30},
+        **config,
+    }
+    numbers = dict(TEST if test is None else test)
+    val = {key: value for key, value in numbers.items() if not key.startswith("floor/")}
+    (folder / "config.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in EPOCHS))
+    (folder / "metrics.json").write_text(json.dumps({"best_epoch": 1, "epochs": 3, "val": val, "test": numbers}))
+    (folder / "timing.json").write_text(json.dumps({"fit_seconds": 83.0, "seconds_per_epoch": 27.7}))
+    lines = records() if examples is None else examples
+    (folder / "rationales.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder

@@ -1,0 +1,119 @@
+"""Several runs: right numbers in every form, and only like compared with like."""
+
+import math
+
+import pandas
+import pytest
+
+from rationalizers.comparison import compare
+from tests.page_check import Page
+from tests.run_folders import PREDICTION, TEST, write_run
+
+ACCURACY = {"full": (0.9, 0.94), "rnp": (0.8, 0.7)}
+
+
+@pytest.fixture
+def folders(tmp_path):
+    everything = {name: TEST[f"floor/all/{name}"] for name in ("token_f1", "token_recall")}
+    selects_all = {
+        **TEST,
+        **everything,
+        **{f"floor/{which}/{name}": value for which in ("random", "oracle") for name, value in everything.items()},
+    }
+    return [
+        write_run(
+            tmp_path, method=method, seed=seed, test={**(selects_all if method == "full" else TEST), "accuracy": values[seed]}
+        )
+        for method, values in ACCURACY.items()
+        for seed in (0, 1)
+    ]
+
+
+def test_table(folders):
+    table = compare(folders).table()
+    assert table.index.names == ["dataset", "method", "selection"]
+    row = table.loc[("toy", "rnp", "model")]
+    assert row[("runs", "n")] == 2
+    assert row[("accuracy", "mean")] == pytest.approx(0.75)
+    assert row[("accuracy", "sd")] == pytest.approx(0.1 / math.sqrt(2))
+    assert table.loc[("toy", "rnp", "random"), ("token_f1", "mean")] == pytest.approx(0.12)
+    assert table.loc[("toy", "rnp", "oracle"), ("token_recall", "mean")] == pytest.approx(0.95)
+    assert math.isnan(table.loc[("toy", "rnp", "all"), ("accuracy", "mean")])
+    assert len(table) == 8
+
+
+def test_differences(folders):
+    frame = compare(folders).differences("full")
+    row = frame[frame["metric"] == "accuracy"].iloc[0]
+    assert (row["dataset"], row["method"], row["reference"], row["n"]) == ("toy", "rnp", "full", 2)
+    assert row["difference"] == pytest.approx((-0.1 - 0.24) / 2)
+    assert list(frame.columns[-4:]) == ["difference", "low", "high", "p"]
+    pandas.testing.assert_frame_equal(frame, compare(folders).differences())  # one pair
+
+
+def test_an_unknown_reference_is_refused_with_the_known_ones(folders):
+    with pytest.raises(ValueError, match="compared methods, full, rnp; got 'noise'"):
+        compare(folders).differences("noise")
+
+
+def test_the_order_of_the_folders_does_not_matter(folders):
+    assert compare(folders).to_text() == compare(reversed(folders)).to_text()
+
+
+def test_rows_to_read_repeat_no_floor(folders):
+    shown = [(row.method, row.selection) for row in compare(folders).rows("toy")]
+    assert shown == [("full", "model"), ("rnp", "model"), ("rnp", "random"), ("rnp", "oracle"), ("", "all")]
+
+
+def test_selecting_everything_stays_with_its_method_where_it_differs(tmp_path):
+    folders = [
+        write_run(tmp_path, method="a"), write_run(tmp_path, method="b", test={**TEST, "floor/all/token_f1": 0.3})
+    ]  # fmt: skip
+    shown = [(row.method, row.selection) for row in compare(folders).rows("toy")]
+    assert shown == [(method, name) for method in "ab" for name in ("model", "random", "all", "oracle")]
+
+
+def test_every_form_tells_the_same(folders):
+    comparison = compare(folders)
+    text, markdown, html = comparison.to_text(), comparison.to_markdown(), Page(comparison.to_html()).text
+    for form in (text, markdown, html):
+        assert "0.750 ± 0.071" in form
+        assert "−0.170" in form
+        assert "random, same size" in form
+    assert "| toy | rnp | 2 | 0.750 ± 0.071 |" in markdown
+    assert comparison._repr_html_() == comparison.to_html()
+    assert "full − rnp" in comparison.to_text(reference="rnp")
+
+
+def test_data_sets_are_never_mixed(tmp_path):
+    comparison = compare([write_run(tmp_path, method="rnp"), write_run(tmp_path, method="full", dataset="other")])
+    assert comparison.datasets == ["other", "toy"]
+    assert comparison.differences().empty
+    assert list(comparison.groups("toy")) == ["rnp"]
+
+
+def test_variants_of_a_method_are_not_averaged(tmp_path):
+    folders = [
+        write_run(tmp_path, folder=f"{share}{seed}", seed=seed, model={"share": share}) for share in (0.1, 0.2) for seed in (0, 1)
+    ]
+    comparison = compare(folders)
+    assert set(comparison.methods) == {"rnp (share=0.1)", "rnp (share=0.2)"}
+    assert comparison.differences()["n"].tolist() == [2] * 6
+
+
+def test_a_repeated_run_is_left_out_with_a_note(tmp_path):
+    comparison = compare([write_run(tmp_path, folder="a"), write_run(tmp_path, folder="b")])
+    assert [result.folder.name for result in comparison.results] == ["a"]
+    assert "b repeats" in comparison.notes[0]
+
+
+def test_unfinished_runs_are_noted(tmp_path):
+    comparison = compare([write_run(tmp_path), tmp_path / "later.partial"])
+    assert comparison.notes[0].startswith("later.partial is unfinished")
+
+
+def test_runs_without_evidence(tmp_path):
+    comparison = compare([write_run(tmp_path, method=method, test=PREDICTION) for method in ("full", "rnp")])
+    assert comparison.table().index.get_level_values("selection").unique().tolist() == ["model"]
+    assert comparison.differences()["metric"].tolist() == ["accuracy", "selected_share"]
+    assert "–" in comparison.to_text()

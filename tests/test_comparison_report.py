@@ -1,0 +1,126 @@
+"""The page of several runs: the same texts side by side, links that lead somewhere, and nothing but text from the runs."""
+
+import pytest
+
+from rationalizers.comparison import compare
+from rationalizers.comparison_report import links, pair_rows, side_by_side, write_comparison
+from rationalizers.report import write_report
+from rationalizers.seeds import Difference
+from tests.page_check import check_page
+from tests.run_folders import PREDICTION, TEST, record, records, write_run
+
+HOSTILE = "<script>alert(1)</script>"
+NAN = float("nan")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    right = [record(id=f"t/{place}") for place in range(8)]
+    return [
+        write_run(
+            tmp_path,
+            method=method,
+            seed=seed,
+            test={**TEST, "accuracy": 0.8 + seed / 10},
+            examples=right if method == "full" else None,
+        )
+        for method in ("full", "rnp")
+        for seed in (0, 1)
+    ]
+
+
+def comparison_page(folders, path, **options):
+    return check_page(write_comparison(folders, path, **options).read_text("utf-8"))
+
+
+def test_page(folders, tmp_path):
+    page = comparison_page(folders, tmp_path / "new" / "comparison.html")
+    assert page.row("rnp")[:4] == ["rnp", "2", "0.850 ± 0.071", "0.545 ± 0.000"]
+    assert page.row("rnp − full")[1] == "+0.000 the same in all 2 seeds"
+    text = " ".join(page.text.split())
+    assert "Right by some methods, wrong by others 2 of 2" in text
+    assert "Right by every method 4 of 6" in text
+    assert page.tags.count("article") == 6
+    assert text.count("of 5 words selected") == 12
+    assert "seed 0" in text
+
+
+def test_equal_runs_have_equal_pages(folders, tmp_path):
+    first = write_comparison(folders, tmp_path / "comparison.html").read_bytes()
+    assert first == write_comparison(reversed(folders), tmp_path / "comparison.html").read_bytes()
+
+
+def test_notes_stand_at_the_top(folders, tmp_path):
+    odd = write_run(tmp_path, method="noise", data={"batch_size": 8})
+    text = " ".join(comparison_page([*folders, odd, tmp_path / "x.partial"], tmp_path / "c.html").text.split())
+    told = text.partition("Test split")[0]
+    assert "x.partial is unfinished" in told
+    assert "data.batch_size is 32 for full-toy-s0, full-toy-s1, rnp-toy-s0, rnp-toy-s1; 8 for noise-toy-s0." in told
+
+
+def test_links_lead_to_the_reports_that_exist(tmp_path):
+    folder = write_run(tmp_path / "runs", folder="a #1 & <b>")
+    other = write_run(tmp_path / "runs", seed=1)
+    write_report(folder)
+    page = tmp_path / "pages" / "c.html"
+    results = compare([folder, other]).results
+    assert links(results, page) == [(0, "../runs/a%20%231%20%26%20%3Cb%3E/report.html"), (1, None)]
+    found = comparison_page([folder, other], page)
+    assert [value for name, value in found.attributes if name == "href"] == ["../runs/a%20%231%20%26%20%3Cb%3E/report.html"]
+
+
+def test_only_texts_that_are_the_same_are_shown_side_by_side(tmp_path):
+    other = [{**line, "words": ["other", *line["words"][1:]]} for line in records()[:4]]
+    folders = [write_run(tmp_path, method="a"), write_run(tmp_path, method="b", examples=[*other, *records()[4:]])]
+    groups = side_by_side(compare(folders), "toy", 99)["groups"]
+    assert sorted(example["id"] for each in groups for example in each["examples"]) == ["t/4", "t/5", "t/6", "t/7"]
+
+
+def test_the_first_common_seed_is_shown(tmp_path):
+    folders = [write_run(tmp_path, method="a", seed=seed) for seed in (0, 1, 2)] + [
+        write_run(tmp_path, method="b", seed=seed) for seed in (2, 1)
+    ]
+    assert side_by_side(compare(folders), "toy", 1)["seed"] == 1
+    assert side_by_side(compare([folders[0], folders[3]]), "toy", 1)["seed"] is None
+
+
+def test_no_text_in_common_is_said(tmp_path):
+    folders = [write_run(tmp_path, method="a"), write_run(tmp_path, method="b", examples=[record(id="other")])]
+    assert "no test text in common" in comparison_page(folders, tmp_path / "c.html").text
+
+
+def test_runs_without_evidence_or_labels_have_a_page(tmp_path):
+    lines = [record(evidence=None, label=None, scores=[None] * 5)]
+    folders = [write_run(tmp_path, method=method, test=PREDICTION, examples=lines) for method in ("a", "b")]
+    page = comparison_page(folders, tmp_path / "c.html")
+    assert "svg" not in page.tags
+    assert "Texts without a label" in page.text
+
+
+def test_a_single_run_has_a_page(tmp_path):
+    page = comparison_page([write_run(tmp_path)], tmp_path / "c.html")
+    assert "Paired differences" not in page.text
+    assert page.row("rnp")[1] == "1"
+
+
+def test_everything_from_the_runs_is_text(tmp_path):
+    hostile = [record(id=HOSTILE, words=[HOSTILE] * 5, label=HOSTILE, prediction="bad", fields={HOSTILE: [[0, 1]]})]
+    folders = [
+        write_run(
+            tmp_path, folder=str(seed), method=method, dataset=HOSTILE, seed=seed, examples=hostile, data={"x": HOSTILE * seed}
+        )
+        for seed, method in enumerate([HOSTILE, HOSTILE, "b"])
+    ]
+    page = comparison_page(folders, tmp_path / "c.html")
+    assert "script" not in page.tags
+    assert page.text.count(HOSTILE) > 12
+
+
+def test_intervals_are_drawn_around_zero_on_the_scale_of_their_metric():
+    wide = Difference("b", "a", "accuracy", 3, 0.1, -0.2, 0.4, 0.3)
+    constant = Difference("c", "a", "accuracy", 3, -0.4, NAN, NAN, NAN)
+    zero = Difference("b", "a", "token_f1", 3, 0.0, NAN, NAN, NAN)
+    first, second = pair_rows([wide, zero, constant])
+    assert first["cells"]["accuracy"]["at"] == pytest.approx({"mean": 62, "low": 26, "high": 98})
+    assert first["cells"]["token_f1"]["at"]["mean"] == 50
+    assert second["cells"]["accuracy"]["at"]["mean"] == pytest.approx(2)

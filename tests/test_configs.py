@@ -1,0 +1,247 @@
+"""Every configuration composes, fits the classes it names, and, where the data are at hand, trains two steps."""
+
+import importlib
+import inspect
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+import yaml
+from hydra import compose, initialize_config_module
+from hydra.errors import ConfigCompositionException
+from omegaconf import OmegaConf
+
+from rationalizers import training
+from rationalizers.base import OptimizerConfig
+from rationalizers.load import load_rationalizer
+from rationalizers.run import read_config
+from rationalizers.training import train
+from tests.tiny import ROOT
+
+CONF = ROOT / "conf"
+# Left to the data module: `RationaleData.facts`.
+FACTS = {"task", "vocabulary", "mask_id"}
+# What a method tells its parts.
+TOLD = {"width"}
+# Data that need no download, made small: three batches to train on, two to validate and two to test with.
+SIZES = {"corpus.train": 48, "corpus.val": 32, "corpus.test": 32, "batch_size": 16}
+OFFLINE = {"toy_text": [f"data.module.{name}={size}" for name, size in SIZES.items()]}
+
+
+def options(group):
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+
+
+def selectors(method):
+    """Selectors that a method can be given; ``[None]`` for one that has none."""
+    defaults = yaml.safe_load((CONF / "method" / f"{method}.yaml").read_text("utf-8")).get("defaults", [])
+    return options("selector") if any("selector" in str(entry) for entry in defaults) else [None]
+
+
+def overrides(data, method, selector):
+    chosen = [] if selector is None else [f"selector@method.model.selector={selector}"]
+    return [f"data={data}", f"method={method}", *chosen]
+
+
+COMBINATIONS = [
+    (data, method, selector)
+    for data, method in itertools.product(options("data"), options("method"))
+    for selector in selectors(method)
+]
+
+
+def composed(name, given=()):
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose(name, overrides=list(given))
+    return OmegaConf.to_container(config, resolve=True)
+
+
+def entries(value, path=""):
+    """Every value below, with its path."""
+    yield path, value
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from entries(item, f"{path}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            yield from entries(item, f"{path}[{place}]")
+
+
+def target(name):
+    module, _, last = name.rpartition(".")
+    return getattr(importlib.import_module(module), last)
+
+
+def check_targets(config):
+    """Every ``_target_`` exists and takes its entries; returns how many there were."""
+    seen = 0
+    for path, value in entries(config):
+        if not isinstance(value, dict) or "_target_" not in value:
+            continue
+        seen += 1
+        signature = inspect.signature(target(value["_target_"]))
+        given = set(value) - {"_target_"}
+        assert not any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values()), f"{path} would swallow any key"
+        assert given <= set(signature.parameters), f"{path}: {value['_target_']} takes no {given - set(signature.parameters)}"
+        required = {name for name, each in signature.parameters.items() if each.default is each.empty}
+        assert required <= given | TOLD, f"{path}: {value['_target_']} needs {required - given}"
+    return seen
+
+
+# Composition ----------------------------------------------------------------------------------------------------------
+
+
+def test_there_is_something_to_compose():
+    assert ("toy_text", "full", None) in COMBINATIONS
+    assert {("toy_text", "rnp", "soft"), ("toy_text", "rnp", "straight_through")} <= set(COMBINATIONS)
+
+
+@pytest.mark.parametrize(("data", "method", "selector"), COMBINATIONS)
+def test_every_combination_composes_and_fits_its_classes(data, method, selector):
+    config = composed("train", overrides(data, method, selector))
+    assert config["name"] == f"{method}-{data}-s0"
+    assert config["folder"] == f"runs/{config['name']}"
+    for path, value in entries(config):
+        if value == "???":
+            assert path.startswith(("method.model.", "encoder.model.")), path
+            assert path.rpartition(".")[2] in FACTS, path
+        assert not (isinstance(value, str) and "${" in value), path
+    assert check_targets(config) >= 4  # source, featurizer, model, encoder
+    if selector is not None:
+        chosen = yaml.safe_load((CONF / "selector" / f"{selector}.yaml").read_text("utf-8"))
+        assert config["method"]["model"]["selector"] == chosen
+
+
+@pytest.mark.parametrize("method", options("method"))
+def test_optimizer_entries_are_those_of_its_class(method):
+    OptimizerConfig(**composed("train", [f"method={method}"])["method"]["model"]["optimizer"])
+
+
+@pytest.mark.parametrize("encoder", options("encoder"))
+def test_every_encoder_brings_its_featurizer(encoder):
+    config = composed("train", [f"encoder={encoder}"])
+    assert config["method"]["model"]["encoder"] == config["encoder"]["model"]
+    assert config["data"]["module"]["featurizer"] == config["encoder"]["featurizer"]
+    check_targets(config)
+
+
+@pytest.mark.parametrize("trainer", options("trainer"))
+def test_trainer_entries_are_arguments_of_lightning_and_patience(trainer):
+    settings = composed("train", [f"trainer={trainer}"])["trainer"]
+    assert set(settings) - {"patience"} <= set(inspect.signature(pl.Trainer).parameters)
+    assert settings["patience"] >= 1
+    # What `train` sets itself cannot be configured, or it would be given twice.
+    own = {
+        "callbacks",
+        "logger",
+        "enable_model_summary",
+        "num_sanity_val_steps",
+        "reload_dataloaders_every_n_epochs",
+        "deterministic",
+    }
+    assert not own & set(settings)
+
+
+def test_every_experiment_composes():
+    for experiment in options("experiment"):
+        assert check_targets(composed("train", [f"experiment={experiment}"])) >= 4, experiment
+
+
+@pytest.mark.parametrize("bench", options("bench"))
+def test_every_benchmark_composes(bench):
+    assert check_targets(composed("benchmark", [f"bench={bench}"])) == 1
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in CONF.glob("*.yaml") if file.stem not in ("plain", "benchmark")))
+def test_every_entry_point_composes_without_arguments(name):
+    config = composed(name)
+    assert config
+    assert "hydra" not in config
+    assert (ROOT / "experiments" / f"{name}.py").is_file()
+
+
+def test_the_command_line_reaches_every_part():
+    config = composed(
+        "train", ["method.model.share=0.3", "seed=4", "data.module.batch_size=8", "trainer.max_epochs=2", "trust=[mine]"]
+    )
+    assert config["method"]["model"]["share"] == 0.3
+    assert (config["data"]["module"]["seed"], config["name"]) == (4, "rnp-toy_text-s4")
+    assert (config["data"]["module"]["batch_size"], config["trainer"]["max_epochs"], config["trust"]) == (8, 2, ["mine"])
+
+
+def test_a_misspelt_key_is_refused():
+    with pytest.raises(ConfigCompositionException, match=r"Could not override 'method\.model\.shre'"):
+        composed("train", ["method.model.shre=0.3"])
+
+
+@pytest.mark.parametrize("file", sorted(CONF.rglob("*.yaml")), ids=lambda file: str(file.relative_to(CONF)))
+def test_every_file_says_what_it_is_for_and_is_plain(file):
+    text = file.read_text("utf-8")
+    if file.parent.name != "selector":  # a class says it better
+        assert text.startswith("# ")
+    assert "!!" not in text
+    for path, value in entries(yaml.safe_load(text)):
+        # No positional lists of settings, `defaults` apart; the only lists are of names or bounds.
+        if isinstance(value, list) and not path.startswith("defaults"):
+            assert all(isinstance(item, str) for item in value) or len(value) <= 2, path
+
+
+# Training -------------------------------------------------------------------------------------------------------------
+
+SMOKE = [pytest.param(*each, id="-".join(filter(None, each))) for each in COMBINATIONS if each[0] in OFFLINE]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("data", "method", "selector"), SMOKE)
+def test_it_trains_two_steps_and_can_be_opened(data, method, selector, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "write_report", lambda folder: (folder / "report.html").write_text("short"))
+    small = ["trainer=smoke", "trainer.accelerator=cpu", "data.module.labelled_share=0.5", f"runs={tmp_path}", *OFFLINE[data]]
+    config = composed("train", [*overrides(data, method, selector), *small])
+    folder = train(config)
+    assert folder == tmp_path / f"{method}-{data}-s0"
+    assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 2
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["epochs"] == 1
+    assert all(isinstance(value, float) for value in metrics["test"].values())
+    assert "???" not in yaml.safe_dump(read_config(folder))
+    found = load_rationalizer(folder)("The staff was friendly, but the room was dirty.")
+    assert found.tokens[:3] == ("The", "staff", "was")
+    assert check_targets(read_config(folder)) >= 4
+
+
+@pytest.mark.slow
+def test_the_command_trains_says_where_and_leaves_nothing_else(tmp_path):
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "experiments.train",
+            "method=full",
+            "trainer=smoke",
+            "trainer.accelerator=cpu",
+            *OFFLINE["toy_text"],
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "runs/full-toy_text-s0"
+    assert "epoch 1 of 1" in done.stderr
+    assert "Warning" not in done.stderr
+    assert [
+        str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*")) if path.parent.name != "full-toy_text-s0"
+    ] == [
+        "runs",
+        str(Path("runs") / "full-toy_text-s0"),
+        str(Path("runs") / "full-toy_text-s0" / "assets" / "vocabulary.json"),
+    ]

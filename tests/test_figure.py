@@ -1,0 +1,71 @@
+"""Charts: inline, themed by the page, equal byte for byte, and safe with any name."""
+
+import math
+import re
+
+import matplotlib
+import pytest
+
+from rationalizers.figure import SERIES, Point, line_chart, scatter_chart
+from tests.page_check import Page
+
+HOSTILE = "<script>alert(1)</script>"
+LINES = {"loss": [(1, 1.0), (2, 0.5), (3, 0.4)], HOSTILE: [(1, 0.2), (2, 0.3), (3, 0.1)], "$\\foo$": [(1, 0.5)]}
+
+
+def points(**changes):
+    facts = {"name": "rnp", "x": 0.8, "y": 0.5, "x_error": 0.02, "y_error": 0.01, "floor": 0.1, **changes}
+    return [Point(**facts), Point("full $\\foo$", 0.9, 0.2, math.nan, math.nan, math.nan)]
+
+
+def scatter(**changes):
+    return scatter_chart("toy", points(**changes), x="accuracy", y="token F1", line=("select all", 0.2))
+
+
+@pytest.mark.parametrize("svg", [line_chart(HOSTILE, LINES, best=2), scatter(name=HOSTILE)], ids=["lines", "scatter"])
+def test_names_are_text_and_colours_belong_to_the_page(svg):
+    page = Page(svg)
+    assert page.tags[0] == "svg"
+    assert not {"script", "style", "metadata"} & set(page.tags)
+    assert HOSTILE in page.text
+    assert "$\\foo$" in page.text
+    assert "var(--series-1)" in svg
+    assert "var(--muted)" in svg
+    assert re.findall("#[0-9a-f]{6}", svg) == []
+    assert "http" not in re.sub('xmlns[^"]*"[^"]*"', "", svg)
+
+
+def test_equal_charts_are_equal_bytes():
+    assert line_chart("a", LINES, best=2) == line_chart("a", LINES, best=2)
+    assert scatter() == scatter()
+
+
+def test_charts_of_one_page_share_no_id():
+    ids = [re.findall(' id="([^"]*)"', line_chart(title, LINES, best=2)) for title in ("a", "b")]
+    assert ids[0]
+    assert not set(ids[0]) & set(ids[1])
+
+
+def test_settings_of_matplotlib_are_left_alone():
+    before = matplotlib.rcParams["svg.fonttype"], matplotlib.rcParams["text.color"]
+    scatter()
+    assert (matplotlib.rcParams["svg.fonttype"], matplotlib.rcParams["text.color"]) == before
+
+
+def test_a_missing_number_draws_nothing():
+    with_floor, without = scatter(), scatter(floor=math.nan)
+    assert with_floor.count("<use") == without.count("<use") + 1
+    assert "nan" not in without.lower()
+
+
+def test_one_epoch_is_a_point():
+    assert "<use" in line_chart("a", {"loss": [(1, 0.5)]}, best=1)
+
+
+def test_more_lines_than_colours():
+    lines = {str(place): [(1, place), (2, place), (3, place)] for place in range(len(SERIES) + 1)}
+    assert line_chart("a", lines, best=1).count("var(--series-1)") == 4  # two lines and their legend
+
+
+def test_accuracy_does_not_go_beyond_one():
+    assert ">1.05<" not in scatter_chart("toy", [Point("a", 1.0, 1.0, math.nan, math.nan, math.nan)], x="x", y="y", line=None)

@@ -1,0 +1,88 @@
+"""Reading finished runs: what is there, what is missing, what is broken."""
+
+import json
+
+import pytest
+
+from rationalizers.result import FILES, find_runs, read_result, read_results, read_runs
+from tests.run_folders import EPOCHS, TEST, records, write_run
+
+
+def test_a_run_is_read_as_it_was_written(tmp_path):
+    result = read_result(write_run(tmp_path, seed=3))
+    assert (result.name, result.method, result.dataset, result.seed) == ("rnp-toy-s3", "rnp", "toy", 3)
+    assert result.test == TEST
+    assert result.epochs == EPOCHS
+    assert result.timing["fit_seconds"] == 83.0
+    assert result.examples == records()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named_with_its_folder(tmp_path, name):
+    folder = write_run(tmp_path)
+    (folder / name).unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        read_result(folder)
+    assert str(folder) in str(caught.value)
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "facts"), [("config.yaml", ("method", "seed")), ("metrics.json", ("test",))])
+def test_a_missing_fact_is_named_with_its_file(tmp_path, name, facts):
+    folder = write_run(tmp_path)
+    file = folder / name
+    if name == "config.yaml":
+        file.write_text("format: 1\nname: a\ndataset: b\ndata: {}\n")
+    else:
+        file.write_text(json.dumps({"best_epoch": 1, "epochs": 1, "val": {}}))
+    with pytest.raises(ValueError, match=f"missing: {', '.join(facts)}") as caught:
+        read_result(folder)
+    assert str(file) in str(caught.value)
+
+
+def test_a_broken_line_is_named_by_file_and_number(tmp_path):
+    folder = write_run(tmp_path)
+    file = folder / "rationales.jsonl"
+    file.write_text(json.dumps(records()[0]) + "\n{broken\n")
+    with pytest.raises(ValueError, match=r"rationales\.jsonl:2: not JSON"):
+        _ = read_result(folder).examples
+    file.write_text("[1]\n")
+    with pytest.raises(ValueError, match=r"rationales\.jsonl:1: expected a mapping, got list"):
+        _ = read_result(folder).examples
+
+
+def test_line_separators_inside_words_do_not_end_a_line(tmp_path):
+    words = ["a\u2028b", "c\x85d", "e", "f", "g"]
+    folder = write_run(tmp_path)
+    (folder / "rationales.jsonl").write_text(json.dumps({"words": words}, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert read_result(folder).examples[0]["words"] == words
+
+
+def test_runs_are_found_at_any_depth_but_not_inside_runs_or_hidden_folders(tmp_path):
+    outer, inner = write_run(tmp_path, seed=1), write_run(tmp_path / "deep" / "er", seed=0)
+    write_run(outer / "files", seed=5)
+    write_run(tmp_path / ".hydra", seed=6)
+    unfinished = write_run(tmp_path, folder="half.partial")
+    assert find_runs(tmp_path) == [inner, unfinished, outer]
+    assert find_runs(outer) == [outer]
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        find_runs(tmp_path / "nowhere")
+
+
+def test_unfinished_runs_are_left_out_with_a_note(tmp_path):
+    finished, unfinished = write_run(tmp_path), write_run(tmp_path, folder="half.partial")
+    results, notes = read_results([unfinished, finished])
+    assert [result.folder for result in results] == [finished]
+    assert len(notes) == 1
+    assert notes[0].startswith("half.partial is unfinished and was left out")
+    with pytest.raises(ValueError, match=r"no finished run to read. half\.partial is unfinished"):
+        read_results([unfinished])
+
+
+def test_runs_become_a_tidy_frame(tmp_path):
+    folders = [write_run(tmp_path, seed=seed, test={"accuracy": 0.5 + seed / 10, "loss": 1.0}) for seed in (0, 1)]
+    frame = read_runs([*folders, tmp_path / "x.partial"])
+    assert list(frame.columns) == ["run", "method", "dataset", "seed", "metric", "value"]
+    assert frame[frame["metric"] == "accuracy"]["value"].tolist() == [0.5, 0.6]
+    assert frame["run"].tolist() == ["rnp-toy-s0"] * 2 + ["rnp-toy-s1"] * 2
+    assert len(frame.attrs["notes"]) == 1

@@ -1,0 +1,69 @@
+"""Means, spreads and paired differences, against scipy's own paired t test and by hand."""
+
+import math
+
+import pytest
+from scipy import stats
+
+from rationalizers.result import read_result
+from rationalizers.seeds import METRICS, differences, paired_t, rows
+from tests.run_folders import PREDICTION, TEST, write_run
+
+A = {0: 0.80, 1: 0.84, 2: 0.79, 3: 0.88}
+B = {1: 0.70, 2: 0.75, 3: 0.71, 4: 0.99}
+
+
+def runs(tmp_path, method, accuracies, **numbers):
+    return [
+        read_result(write_run(tmp_path, method=method, seed=seed, test={**TEST, "accuracy": value, **numbers}))
+        for seed, value in accuracies.items()
+    ]
+
+
+def test_means_and_spreads(tmp_path):
+    model, random, everything, oracle = rows({"rnp": runs(tmp_path, "rnp", {0: 0.7, 1: 0.9})})
+    assert (model.name, model.n, model.floor) == ("rnp", 2, False)
+    assert model.cells["accuracy"] == pytest.approx((0.8, math.sqrt(0.02)))
+    assert model.cells["token_f1"] == pytest.approx((0.5454, 0))
+    assert [row.selection for row in (random, everything, oracle)] == ["random", "all", "oracle"]
+    assert random.cells["token_f1"][0] == pytest.approx(0.12)
+    assert math.isnan(random.cells["accuracy"][0])
+    assert list(model.cells) == list(METRICS)
+
+
+def test_one_run_has_no_spread_and_a_run_without_evidence_no_floors(tmp_path):
+    (row,) = rows({"rnp": [read_result(write_run(tmp_path, test=PREDICTION))]})
+    assert row.cells["accuracy"][0] == 0.8
+    assert math.isnan(row.cells["accuracy"][1])
+    assert row.text() == ["0.800", "–", "–", "–", "–", "0.150"]
+
+
+def test_differences_are_paired_over_common_seeds(tmp_path):
+    groups = {"b": runs(tmp_path, "b", B), "a": runs(tmp_path, "a", A)}
+    found = next(each for each in differences(groups, "b") if each.metric == "accuracy")
+    common = [1, 2, 3]
+    expected = stats.ttest_rel([A[seed] for seed in common], [B[seed] for seed in common])
+    interval = expected.confidence_interval(0.95)
+    assert (found.method, found.reference, found.n) == ("a", "b", 3)
+    assert found.difference == pytest.approx((0.14 + 0.04 + 0.17) / 3)
+    assert (found.low, found.high, found.p) == pytest.approx((interval.low, interval.high, expected.pvalue))
+
+
+@pytest.mark.parametrize("paired", [[0.1], [0.1, 0.1, 0.1], [0.0, 0.0]])
+def test_without_spread_there_is_neither_interval_nor_p_value(paired):
+    assert all(math.isnan(value) for value in paired_t(paired))
+
+
+def test_pairs(tmp_path):
+    groups = {name: runs(tmp_path, name, A) for name in ("a", "b", "c")} | {"d": runs(tmp_path, "d", {9: 0.5})}
+    assert {(each.method, each.reference) for each in differences(groups, None)} == {("b", "a"), ("c", "a"), ("c", "b")}
+    assert {(each.method, each.reference) for each in differences(groups, "b")} == {("a", "b"), ("c", "b")}
+    assert differences(groups, "elsewhere") == []
+
+
+def test_a_difference_reads_with_its_sign(tmp_path):
+    groups = {"b": runs(tmp_path, "b", {0: 0.8, 1: 0.8}), "a": runs(tmp_path, "a", {0: 0.7, 1: 0.72})}
+    accuracy, constant = differences(groups, "b")[:2]
+    # t with one degree of freedom: 12.706 · 0.01
+    assert accuracy.text() == ["2", "−0.090", "[−0.217, +0.037]", "0.070"]
+    assert constant.text() == ["2", "+0.000", "–", "–"]
