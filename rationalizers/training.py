@@ -166,6 +166,7 @@ def _finish(model: Rationalizer, data: RationaleData, trainer: pl.Trainer, parti
             },
         },
     )
+    model.eval()  # Lightning gives the model back in training mode
     examples: dict[int, Explanation] = {}
     for batch in data.batches("test"):
         with torch.no_grad():
