@@ -90,7 +90,7 @@ class TextExplanation(Explanation):
         }
 
     def _repr_html_(self) -> str:
-        from rationalizers.highlight import explanation_html
+        from rationalizers.report.highlight import explanation_html
 
         html: str = explanation_html(self.record())
         return html

@@ -38,7 +38,7 @@ class ToyReviews(Source):
     A review evaluates the target in two to four clauses, all of the label's polarity, and each of ``aspects`` − 1 others in one
     or two. An opinion may fit every aspect ("dreadful"), so that only its noun ties it to one; a clause may be negated, be part
     of a mixed sentence, or stand beside neutral sentences, some of them with an opinion on something that no review rates. Half
-    the reviews of a split (to within one) are positive.
+    the reviews of a split (to within one) are positive, before ``label_noise``.
 
     Every word has the fields ``sentence``, ``aspect`` (that its clause evaluates, index in `ASPECTS`, −1 none), ``polarity``
     (±1 on the words of an evaluating phrase of any aspect, negators included, else 0), ``shortcut`` and ``decoy`` (0 or 1). The

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from rationalizers.comparison import Comparison, compare
-from rationalizers.figure import Point, scatter_chart
-from rationalizers.highlight import card, key
-from rationalizers.page import render
-from rationalizers.result import Result
+from rationalizers.report.comparison import Comparison, compare
+from rationalizers.report.figure import Point, scatter_chart
+from rationalizers.report.highlight import card, key
+from rationalizers.report.page import render
+from rationalizers.report.result import Result
 from rationalizers.run import write_atomically
-from rationalizers.run_report import draw, share_out
-from rationalizers.seeds import METRICS, SELECTIONS, Difference, Row, rows
+from rationalizers.report.run_page import draw, share_out
+from rationalizers.report.seeds import METRICS, SELECTIONS, Difference, Row, rows
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from rationalizers.page import number
-from rationalizers.result import Result
-from rationalizers.variant import UNSET, differing, flatten
+from rationalizers.report.page import number
+from rationalizers.report.result import Result
+from rationalizers.report.variant import UNSET, differing, flatten
 
 FLOORS = {"random": "random words of the same number", "all": "selecting everything"}
 

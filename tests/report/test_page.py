@@ -3,7 +3,7 @@
 import jinja2
 import pytest
 
-from rationalizers.page import duration, number, probability, render, spread
+from rationalizers.report.page import duration, number, probability, render, spread
 
 NAN = float("nan")
 

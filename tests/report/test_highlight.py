@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from rationalizers.highlight import SHADES, agreement, card, explanation_html, highlight, key
-from tests.page_check import Page
-from tests.run_folders import record
+from rationalizers.report.highlight import SHADES, agreement, card, explanation_html, highlight, key
+from tests.report.page_check import Page
+from tests.report.run_folders import record
 
 WORDS = ["one", "two", "three", "four", "five"]
 HOSTILE = "<script>alert(1)</script>"

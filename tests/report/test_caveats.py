@@ -1,9 +1,9 @@
 """What is said before the numbers."""
 
-from rationalizers.caveats import caveats
-from rationalizers.result import read_result
-from rationalizers.seeds import METRICS
-from tests.run_folders import PREDICTION, TEST, write_run
+from rationalizers.report.caveats import caveats
+from rationalizers.report.result import read_result
+from rationalizers.report.seeds import METRICS
+from tests.report.run_folders import PREDICTION, TEST, write_run
 
 
 def notes(tmp_path, *described):

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from rationalizers import report
-from tests.run_folders import write_run
+from tests.report.run_folders import write_run
 
 
 def test_every_name_is_there():
@@ -24,7 +24,7 @@ def test_nothing_heavy_is_imported_before_a_report_is_written():
 def test_a_missing_package_is_named_with_the_remedy(tmp_path, monkeypatch, module):
     folder = write_run(tmp_path)
     report.highlight(["a"], [])
-    from rationalizers.page import _environment
+    from rationalizers.report.page import _environment
 
     _environment.cache_clear()
     monkeypatch.setitem(sys.modules, module, None)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from rationalizers.table import Table, to_html, to_markdown, to_text
-from tests.page_check import Page
+from rationalizers.report.table import Table, to_html, to_markdown, to_text
+from tests.report.page_check import Page
 
 HOSTILE = "<script>alert(1)</script>"
 NAME = f"a|b [bold]x[/bold] *y* \\| {HOSTILE}"

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from rationalizers.extras import require
-from rationalizers.page import number, render
+from rationalizers.report.page import number, render
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -2,12 +2,12 @@
 
 import pytest
 
-from rationalizers.comparison import compare
-from rationalizers.comparison_report import links, pair_rows, side_by_side, write_comparison
+from rationalizers.report.comparison import compare
+from rationalizers.report.comparison_page import links, pair_rows, side_by_side, write_comparison
 from rationalizers.report import write_report
-from rationalizers.seeds import Difference
-from tests.page_check import check_page
-from tests.run_folders import PREDICTION, TEST, record, records, write_run
+from rationalizers.report.seeds import Difference
+from tests.report.page_check import check_page
+from tests.report.run_folders import PREDICTION, TEST, record, records, write_run
 
 HOSTILE = "<script>alert(1)</script>"
 NAN = float("nan")

@@ -13,8 +13,8 @@ from itertools import combinations
 from statistics import fmean, stdev
 
 from rationalizers.extras import require
-from rationalizers.page import MISSING, number, probability, spread
-from rationalizers.result import Result
+from rationalizers.report.page import MISSING, number, probability, spread
+from rationalizers.report.result import Result
 
 METRICS = {
     "accuracy": "accuracy",

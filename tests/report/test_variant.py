@@ -1,8 +1,8 @@
 """Runs of one method are averaged only where they differ in nothing but their seed."""
 
-from rationalizers.result import read_result
-from rationalizers.variant import variants
-from tests.run_folders import write_run
+from rationalizers.report.result import read_result
+from rationalizers.report.variant import variants
+from tests.report.run_folders import write_run
 
 
 def names(tmp_path, *described):

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rationalizers.caveats import caveats
+from rationalizers.report.caveats import caveats
 from rationalizers.extras import require
-from rationalizers.result import Result, read_results
-from rationalizers.seeds import METRICS, Difference, Row, differences, rows
-from rationalizers.table import Table, to_html, to_markdown, to_text
-from rationalizers.variant import variants
+from rationalizers.report.result import Result, read_results
+from rationalizers.report.seeds import METRICS, Difference, Row, differences, rows
+from rationalizers.report.table import Table, to_html, to_markdown, to_text
+from rationalizers.report.variant import variants
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ class Comparison:
 
         Returns:
             ``dataset``, ``method``, ``reference``, ``metric``, ``n``, ``difference``, the 95 % paired t interval ``low`` and
-            ``high``, and ``p`` (see `rationalizers.seeds`), not corrected for the number of comparisons.
+            ``high``, and ``p`` (see `rationalizers.report.seeds`), not corrected for the number of comparisons.
 
         Raises:
             ValueError: no run has that method.
@@ -154,7 +154,7 @@ def compare(folders: Iterable[str | Path]) -> Comparison:
     """Read finished runs and group them.
 
     Args:
-        folders: run folders; unfinished ``.partial`` ones are left out with a note. `rationalizers.result.find_runs` lists
+        folders: run folders; unfinished ``.partial`` ones are left out with a note. `rationalizers.report.result.find_runs` lists
             those below a folder.
 
     Raises:

@@ -5,9 +5,9 @@ import math
 import pandas
 import pytest
 
-from rationalizers.comparison import compare
-from tests.page_check import Page
-from tests.run_folders import PREDICTION, TEST, write_run
+from rationalizers.report.comparison import compare
+from tests.report.page_check import Page
+from tests.report.run_folders import PREDICTION, TEST, write_run
 
 ACCURACY = {"full": (0.9, 0.94), "rnp": (0.8, 0.7)}
 

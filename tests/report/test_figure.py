@@ -6,8 +6,8 @@ import re
 import matplotlib
 import pytest
 
-from rationalizers.figure import SERIES, Point, line_chart, scatter_chart
-from tests.page_check import Page
+from rationalizers.report.figure import SERIES, Point, line_chart, scatter_chart
+from tests.report.page_check import Page
 
 HOSTILE = "<script>alert(1)</script>"
 LINES = {"loss": [(1, 1.0), (2, 0.5), (3, 0.4)], HOSTILE: [(1, 0.2), (2, 0.3), (3, 0.1)], "$\\foo$": [(1, 0.5)]}

@@ -5,9 +5,9 @@ import math
 import pytest
 from scipy import stats
 
-from rationalizers.result import read_result
-from rationalizers.seeds import METRICS, differences, paired_t, rows
-from tests.run_folders import PREDICTION, TEST, write_run
+from rationalizers.report.result import read_result
+from rationalizers.report.seeds import METRICS, differences, paired_t, rows
+from tests.report.run_folders import PREDICTION, TEST, write_run
 
 A = {0: 0.80, 1: 0.84, 2: 0.79, 3: 0.88}
 B = {1: 0.70, 2: 0.75, 3: 0.71, 4: 0.99}

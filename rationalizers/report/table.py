@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rationalizers.extras import require
-from rationalizers.page import render
+from rationalizers.report.page import render
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rationalizers.result import Result
+from rationalizers.report.result import Result
 
 SECTIONS = ("model", "featurizer", "data", "trainer")
 UNSET = "unset"

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import yaml
 
-from rationalizers.figure import line_chart
-from rationalizers.highlight import agreement, card, key
-from rationalizers.page import number, render
-from rationalizers.result import Result, read_result
+from rationalizers.report.figure import line_chart
+from rationalizers.report.highlight import agreement, card, key
+from rationalizers.report.page import number, render
+from rationalizers.report.result import Result, read_result
 from rationalizers.run import write_atomically
 
 T = TypeVar("T")

@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from rationalizers.result import read_result
-from rationalizers.run_report import choose, curves, floor_warnings, group, metric_rows, share_out, write_report
-from tests.page_check import check_page
-from tests.run_folders import PREDICTION, TEST, record, records, write_run
+from rationalizers.report.result import read_result
+from rationalizers.report.run_page import choose, curves, floor_warnings, group, metric_rows, share_out, write_report
+from tests.report.page_check import check_page
+from tests.report.run_folders import PREDICTION, TEST, record, records, write_run
 
 HOSTILE = "<script>alert(1)</script>"
 

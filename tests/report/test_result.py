@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from rationalizers.result import FILES, find_runs, read_result, read_results, read_runs
-from tests.run_folders import EPOCHS, TEST, records, write_run
+from rationalizers.report.result import FILES, find_runs, read_result, read_results, read_runs
+from tests.report.run_folders import EPOCHS, TEST, records, write_run
 
 
 def test_a_run_is_read_as_it_was_written(tmp_path):
