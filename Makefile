@@ -24,7 +24,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo test: export OMP_NUM_THREADS = 1 # several threads stall each other on tensors this small
 
 demo: setup ## train two methods with three seeds on toy text with a shortcut, then compare them in a report
-	$(BIN)/python -m experiments.train -m method=full,rnp seed=0,1,2 data=toy_text data.module.corpus.shortcut=0.8 runs=runs/demo
+	$(BIN)/python -m experiments.train -m method=full,rnp seed=0,1,2 data=toy_text data.module.corpus.shortcut=0.8 trainer.max_epochs=12 runs=runs/demo
 	$(BIN)/python -m experiments.report runs=runs/demo
 
 test: setup ## run the tests with coverage

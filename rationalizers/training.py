@@ -7,6 +7,7 @@ import logging
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,11 @@ def train(config: Mapping[str, Any]) -> Path:
         pl.seed_everything(config["seed"], verbose=False)
         model = build(described["model"], Rationalizer)
     write_config(partial, described)
-    trainer = _fit(model, data, described, partial)
-    _finish(model, data, trainer, partial)
+    with warnings.catch_warnings():
+        # Lightning 2.6 on torch 2.13: its own use of an old pytree class, said once for every loader.
+        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated", category=FutureWarning)
+        trainer = _fit(model, data, described, partial)
+        _finish(model, data, trainer, partial)
     shutil.copy2(partial / CHECKPOINTS / "last.ckpt", partial / "last.ckpt")
     close_run(partial, folder)
     shutil.rmtree(folder / CHECKPOINTS)

@@ -78,9 +78,7 @@ def fetch(name: str, root: str | Path, *, address: str = ADDRESS, progress: bool
     known = SHA256.get(name) or _recorded(sums).get(archive.name)
     downloader = Resuming(archive.with_name(f"{archive.name}.part"), progress=progress)
     try:
-        pooch.retrieve(
-            f"{address}{archive.name}", known, fname=archive.name, path=archive.parent, downloader=downloader
-        )
+        pooch.retrieve(f"{address}{archive.name}", known, fname=archive.name, path=archive.parent, downloader=downloader)
     except requests.RequestException as error:
         raise FileNotFoundError(f"{not_found(name, root, address=address)} ({error})") from error
     except ValueError as error:
@@ -94,9 +92,7 @@ def fetch(name: str, root: str | Path, *, address: str = ADDRESS, progress: bool
         found = _sha256(archive)
         with sums.open("a", encoding="utf-8") as file:
             file.write(f"{found}  {archive.name}\n")
-        _log.warning(
-            "No checksum is known for %s; trusting this download, sha256 %s (kept in %s)", archive, found, sums
-        )
+        _log.warning("No checksum is known for %s; trusting this download, sha256 %s (kept in %s)", archive, found, sums)
     return folder
 
 
@@ -212,9 +208,7 @@ def _unpack(archive: Path, folder: Path) -> None:
         holder = Path(temporary, folder.name)
         if not list(holder.glob("*.jsonl*")):
             found = ", ".join(sorted(path.name for path in Path(temporary).iterdir())) or "nothing"
-            raise ValueError(
-                f"{archive} should hold {folder.name}/*.jsonl, it holds {found}; unpack the set to {folder} by hand"
-            )
+            raise ValueError(f"{archive} should hold {folder.name}/*.jsonl, it holds {found}; unpack the set to {folder} by hand")
         holder.rename(folder)
 
 

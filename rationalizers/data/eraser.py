@@ -75,9 +75,7 @@ class Eraser(Source):
         download: bool = True,
     ) -> None:
         if labels is None and name not in LABELS:
-            raise ValueError(
-                f"'name' must be one of {', '.join(LABELS)}, got {name!r}; give 'labels' to read another set"
-            )
+            raise ValueError(f"'name' must be one of {', '.join(LABELS)}, got {name!r}; give 'labels' to read another set")
         self.labels = tuple(LABELS[name] if labels is None else labels)
         if len(set(self.labels)) != len(self.labels) or not self.labels:
             raise ValueError(f"'labels' must be different class names, at least one, got {list(self.labels)}")
@@ -89,9 +87,7 @@ class Eraser(Source):
         self.subset = {split: size for split, size in (subset or {}).items() if size is not None}
         for split, size in self.subset.items():
             if size < 1 or split not in self.stems:
-                raise ValueError(
-                    f"'subset' must keep at least one example of a split that is read, got {split}: {size}"
-                )
+                raise ValueError(f"'subset' must keep at least one example of a split that is read, got {split}: {size}")
         if not self.stems:
             raise ValueError("'splits' leaves every split out; name the file of at least one")
         self.name, self.root, self.seed, self.download = name, root, seed, download
@@ -117,9 +113,7 @@ class Eraser(Source):
                 example = self._example(record, where, documents, met)
                 # Across splits too: copies of movies circulate whose validation examples are part of train.jsonl.
                 if example.id in seen:
-                    raise _broken(
-                        where, f"annotation_id {example.id!r} was already at {seen[example.id]}", "remove one"
-                    )
+                    raise _broken(where, f"annotation_id {example.id!r} was already at {seen[example.id]}", "remove one")
                 seen[example.id] = where
                 examples.append(example)
             splits[split] = self._draw(examples, split, path)
@@ -142,9 +136,7 @@ class Eraser(Source):
         """The subset of a split, in the order of the file."""
         size = self.subset.get(split, len(examples))
         if size > len(examples):
-            raise ValueError(
-                f"'subset' asks for {size} examples of {split}, {path} has {len(examples)}; null keeps all"
-            )
+            raise ValueError(f"'subset' asks for {size} examples of {split}, {path} has {len(examples)}; null keeps all")
         order = list(range(len(examples)))
         random.Random(self.seed).shuffle(order)
         return [examples[row] for row in sorted(order[:size])]
@@ -194,9 +186,7 @@ class _Documents:
     def __init__(self, folder: Path) -> None:
         store = _only(folder / "docs", folder / "docs.jsonl", folder / "docs.jsonl.gz")
         if store is None:
-            raise FileNotFoundError(
-                f"{folder} has neither docs/ nor docs.jsonl nor docs.jsonl.gz; unpack the set again"
-            )
+            raise FileNotFoundError(f"{folder} has neither docs/ nor docs.jsonl nor docs.jsonl.gz; unpack the set again")
         self.store, self.used = store, set[str]()
         self.raw: dict[str, str | Path] = {}
         self.joined: dict[tuple[str, ...], _Text] = {}
@@ -325,9 +315,7 @@ def _records(path: Path, met: Counter[str]) -> Iterator[tuple[str, dict[str, Any
                 try:
                     record = json.loads(line)
                 except ValueError as error:
-                    raise _broken(
-                        f"{path}:{number}", f"expected one JSON object, got {_shown(line)} ({error})"
-                    ) from error
+                    raise _broken(f"{path}:{number}", f"expected one JSON object, got {_shown(line)} ({error})") from error
                 if not isinstance(record, dict):
                     raise _broken(f"{path}:{number}", f"expected one JSON object, got {_shown(line)}")
                 yield f"{path}:{number}", record

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rationalizers.report.caveats import caveats
 from rationalizers.extras import require
+from rationalizers.report.caveats import caveats
 from rationalizers.report.result import Result, read_results
 from rationalizers.report.seeds import METRICS, Difference, Row, differences, rows
 from rationalizers.report.table import Table, to_html, to_markdown, to_text

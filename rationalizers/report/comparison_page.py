@@ -14,9 +14,9 @@ from rationalizers.report.figure import Point, scatter_chart
 from rationalizers.report.highlight import card, key
 from rationalizers.report.page import render
 from rationalizers.report.result import Result
-from rationalizers.run import write_atomically
 from rationalizers.report.run_page import draw, share_out
 from rationalizers.report.seeds import METRICS, SELECTIONS, Difference, Row, rows
+from rationalizers.run import write_atomically
 
 if TYPE_CHECKING:
     from markupsafe import Markup

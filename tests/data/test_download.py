@@ -222,9 +222,7 @@ def test_a_recorded_checksum_is_verified_afterwards(server, tmp_path):
     folder = tmp_path / "eraser"
     folder.mkdir()
     (folder / "SHA256SUMS").write_text(f"{'0' * 64}  boolq.tar.gz\n{'1' * 64}  fever.tar.gz\n")
-    with pytest.raises(
-        ValueError, match=r"checksum of .*boolq\.tar\.gz is not the one recorded in .*SHA256SUMS.*expected 000"
-    ):
+    with pytest.raises(ValueError, match=r"checksum of .*boolq\.tar\.gz is not the one recorded in .*SHA256SUMS.*expected 000"):
         get(server, tmp_path)
     assert [path.name for path in folder.iterdir()] == ["SHA256SUMS"]
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from rationalizers.report import write_report
 from rationalizers.report.comparison import compare
 from rationalizers.report.comparison_page import links, pair_rows, side_by_side, write_comparison
-from rationalizers.report import write_report
 from rationalizers.report.seeds import Difference
 from tests.report.page_check import check_page
 from tests.report.run_folders import PREDICTION, TEST, record, records, write_run
