@@ -106,11 +106,24 @@ def _origin(spec: importlib.machinery.ModuleSpec | None) -> Path | None:
 
 def _installed(package: str) -> importlib.machinery.ModuleSpec | None:
     """The spec of a top-level package as found without the implicit entry for the working directory or the script."""
-    implicit = 0 if sys.flags.safe_path else 1
-    explicit = [entry for entry in sys.path[implicit:] if entry]
+    explicit = _explicit_path()
     for finder in sys.meta_path:
         path = explicit if finder is importlib.machinery.PathFinder else None
         spec = finder.find_spec(package, path)
         if spec is not None:
             return spec
     return None
+
+
+def _explicit_path() -> list[str]:
+    """The import path without the entry that Python put there unasked: the script's folder, or the working directory."""
+    entries = [entry for entry in sys.path if entry]
+    if sys.flags.safe_path or len(entries) < len(sys.path):
+        return entries
+    main = sys.modules.get("__main__")
+    file = None if getattr(main, "__spec__", None) else getattr(main, "__file__", None)
+    implicit = Path(file).resolve().parent if file else Path.cwd()
+    for place, entry in enumerate(entries):
+        if Path(entry).resolve() == implicit:
+            return entries[:place] + entries[place + 1 :]
+    return entries

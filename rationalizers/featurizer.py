@@ -38,8 +38,12 @@ class Featurizer(ABC):
         """What an encoder must know to be built (``vocabulary``, ``mask_id``, …)."""
 
     @abstractmethod
-    def batch(self, inputs: Sequence[Any]) -> Batch:
+    def batch(self, inputs: Sequence[Any], *, first: int = 0) -> Batch:
         """A batch without targets from raw inputs.
+
+        Args:
+            inputs: raw.
+            first: place of the first of them among all inputs, for names and errors.
 
         Raises:
             ValueError: an input that has no units, named by its place.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -52,7 +52,7 @@ class Trained:
             return self([inputs])[0]
         found: list[Explanation] = []
         for start in range(0, len(inputs), batch_size):
-            batch = self.featurizer.batch(inputs[start : start + batch_size]).to(self.model.device)
+            batch = self.featurizer.batch(inputs[start : start + batch_size], first=start).to(self.model.device)
             found += self.featurizer.explain(batch, self.model(batch), self.model.task)
         return found
 
@@ -85,9 +85,15 @@ def load_rationalizer(folder: str | Path, *, trust: Sequence[str] = (), device: 
         note = f"; {', '.join(others)} may hold pickled objects and is not opened" if others else ""
         raise FileNotFoundError(f"{folder} has no model.safetensors{note}")
     with trusting(trust):
-        featurizer = build(config.get("featurizer", {}), Featurizer)
+        for section in ("featurizer", "model"):
+            if not isinstance(config.get(section), dict) or "_target_" not in config[section]:
+                raise ValueError(
+                    f"{folder / 'config.yaml'}: {section}: expected a mapping with a '_target_', got {config.get(section)!r}"
+                )
+        featurizer = build(config["featurizer"], Featurizer)
         featurizer.load(folder / "assets")
-        model = build(config.get("model", {}), Rationalizer)
+        _compare(config["model"], featurizer.facts(), folder)
+        model = build(config["model"], Rationalizer)
     try:
         load_model(model, str(weights))
     except SafetensorError as error:
@@ -95,3 +101,16 @@ def load_rationalizer(folder: str | Path, *, trust: Sequence[str] = (), device: 
     except RuntimeError as error:
         raise ValueError(f"{weights} does not fit the model that {folder / 'config.yaml'} describes: {error}") from error
     return Trained(model.to(device), featurizer, config)
+
+
+def _compare(model: Any, facts: Mapping[str, Any], folder: Path) -> None:
+    """Raise where the description of the model contradicts what the featurizer's assets say about themselves."""
+    if not isinstance(model, Mapping):
+        return
+    for name, value in model.items():
+        if name in facts and value != facts[name]:
+            raise ValueError(
+                f"{folder / 'assets'} and {folder / 'config.yaml'} belong to different runs: {name} is {facts[name]!r} there "
+                f"and {value!r} here"
+            )
+        _compare(value, facts, folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import signal
 import sys
 import time
 import warnings
@@ -70,6 +71,8 @@ def train(config: Mapping[str, Any]) -> Path:
     with warnings.catch_warnings():
         # Lightning 2.6 on torch 2.13: its own use of an old pytree class, said once for every loader.
         warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated", category=FutureWarning)
+        # A folder with checkpoints is what resuming needs; Lightning fears that two runs share it.
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty", category=UserWarning)
         trainer = _fit(model, data, described, partial)
         _finish(model, data, trainer, partial)
     shutil.copy2(partial / CHECKPOINTS / "last.ckpt", partial / "last.ckpt")
@@ -125,8 +128,8 @@ def _fit(model: Rationalizer, data: RationaleData, config: Mapping[str, Any], pa
     callbacks: list[Callback] = [
         history,
         Patience(MONITOR, patience=patience, check_on_train_epoch_end=True),
-        ModelCheckpoint(filename="best", monitor=MONITOR, save_weights_only=True, **saving),
-        ModelCheckpoint(filename="last", **saving),
+        Checkpoint(filename="best", monitor=MONITOR, save_weights_only=True, **saving),
+        Checkpoint(filename="last", **saving),
     ]
     if sys.stderr.isatty() and settings.get("enable_progress_bar", True):
         callbacks.append(RichProgressBar())
@@ -147,9 +150,15 @@ def _fit(model: Rationalizer, data: RationaleData, config: Mapping[str, Any], pa
         for module in model.modules():
             if isinstance(module, Encoder):
                 module.initialize(data.featurizer.vocabulary)
-    trainer.fit(model, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt(f"interrupted; the same command resumes {partial}")
+    listening = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+    except SystemExit as error:
+        if not trainer.interrupted:
+            raise
+        # Lightning answers Ctrl-C with exit(1) and ignores the signal from then on.
+        signal.signal(signal.SIGINT, listening)
+        raise KeyboardInterrupt(f"interrupted; the same command resumes {partial}") from error
     model.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
     return trainer
 
@@ -230,6 +239,21 @@ class History(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """What a resumed run continues."""
         self.rows, self.seconds = list(state_dict["rows"]), state_dict["seconds"]
+
+
+class Checkpoint(ModelCheckpoint):
+    """A checkpoint that a resumed run finds again even if its folder was moved meanwhile."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The state with its paths in the folder where the run lies now."""
+        assert self.dirpath is not None
+        here = Path(self.dirpath)
+        moved = {"dirpath": self.dirpath}
+        for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+            if state_dict.get(name):
+                moved[name] = str(here / Path(state_dict[name]).name)
+        kept = {str(here / Path(path).name): score for path, score in state_dict.get("best_k_models", {}).items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": kept})
 
 
 class Patience(EarlyStopping):

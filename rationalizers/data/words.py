@@ -101,10 +101,10 @@ class WordFeaturizer(Featurizer):
             ids=(document.id,),
         )
 
-    def batch(self, inputs: Sequence[str | Document]) -> Packed:
+    def batch(self, inputs: Sequence[str | Document], *, first: int = 0) -> Packed:
         """A batch from strings or documents, evidence unknown for strings."""
         documents = []
-        for place, item in enumerate(inputs):
+        for place, item in enumerate(inputs, start=first):
             if isinstance(item, str):
                 item = Document(id=f"text-{place}", words=tuple(_WORD.findall(item)), annotated=False)
             if not isinstance(item, Document):
