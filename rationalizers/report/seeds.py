@@ -24,7 +24,14 @@ METRICS = {
     "iou_f1@0.5": "IoU F1 at 0.5",
     "selected_share": "selected share",
 }
-SELECTIONS = {"model": "", "random": "random, same size", "all": "select all", "oracle": "oracle, same size"}
+SELECTIONS = {
+    "model": "",
+    "random": "random, same size",
+    "first": "first, same size",
+    "last": "last, same size",
+    "all": "select all",
+    "oracle": "oracle, same size",
+}
 LEVEL = 0.95
 
 
