@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import io
-import json
 import random
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from rationalizers.data.document import Corpus, Document, Source
 from rationalizers.data.download import data_root, fetch, not_found
+from rationalizers.data.records import BAD_GZIP, broken, only, open_plain_or_gzip, records, value
 
 LABELS: Mapping[str, tuple[str, ...]] = {
     "boolq": ("False", "True"),
@@ -26,8 +24,6 @@ LABELS: Mapping[str, tuple[str, ...]] = {
     "multirc": ("False", "True"),
 }
 SPLITS = ("train", "val", "test")
-
-_BAD_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
 class Eraser(Source):
@@ -79,8 +75,8 @@ class Eraser(Source):
         self.labels = tuple(LABELS[name] if labels is None else labels)
         if len(set(self.labels)) != len(self.labels) or not self.labels:
             raise ValueError(f"'labels' must be different class names, at least one, got {list(self.labels)}")
-        for argument, value in (("splits", splits), ("subset", subset)):
-            if unknown := set(value or {}) - set(SPLITS):
+        for argument, given in (("splits", splits), ("subset", subset)):
+            if unknown := set(given or {}) - set(SPLITS):
                 raise ValueError(f"{argument!r} must name {', '.join(SPLITS)}, got {', '.join(sorted(unknown))}")
         stems = {**{split: split for split in SPLITS}, **(splits or {})}
         self.stems = {split: stem for split, stem in stems.items() if stem is not None}
@@ -109,11 +105,11 @@ class Eraser(Source):
         for split, path in paths.items():
             met: Counter[str] = Counter()
             examples = []
-            for where, record in _records(path, met):
+            for where, record in records(path, met):
                 example = self._example(record, where, documents, met)
                 # Across splits too: copies of movies circulate whose validation examples are part of train.jsonl.
                 if example.id in seen:
-                    raise _broken(where, f"annotation_id {example.id!r} was already at {seen[example.id]}", "remove one")
+                    raise broken(where, f"annotation_id {example.id!r} was already at {seen[example.id]}", "remove one")
                 seen[example.id] = where
                 examples.append(example)
             splits[split] = self._draw(examples, split, path)
@@ -124,7 +120,7 @@ class Eraser(Source):
     def _split_file(self, folder: Path, split: str) -> Path:
         """The file of a split, or an error that says how to do without."""
         stem = folder / self.stems[split]
-        path = _only(Path(f"{stem}.jsonl"), Path(f"{stem}.jsonl.gz"))
+        path = only(Path(f"{stem}.jsonl"), Path(f"{stem}.jsonl.gz"))
         if path is None:
             raise FileNotFoundError(
                 f"the split {split!r} of {self.name} should be {stem}.jsonl or {stem}.jsonl.gz, but neither exists; "
@@ -143,20 +139,20 @@ class Eraser(Source):
 
     def _example(self, record: dict[str, Any], where: str, documents: _Documents, met: Counter[str]) -> Document:
         """The example of one line."""
-        example = str(_value(record, "annotation_id", where, str, int))
-        label = _value(record, "classification", where, object)
+        example = str(value(record, "annotation_id", where, str, int))
+        label = value(record, "classification", where, object)
         if label not in self.labels:
             known = ", ".join(self.labels)
-            raise _broken(where, f"label {label!r} is not one of {known}", "give 'labels' if this set has others")
+            raise broken(where, f"label {label!r} is not one of {known}", "give 'labels' if this set has others")
         groups = _groups(record, where)
-        named = [str(docid) for docid in _value(record, "docids", where, list, optional=True) or ()]
+        named = [str(docid) for docid in value(record, "docids", where, list, optional=True) or ()]
         own = _own_documents(self.name, example)
         named = named or [docid for docid in own if docid in documents]
         evidence = sorted({docid for group in groups for docid, *_ in group})
         met["evidence_elsewhere"] += bool(named) and not set(evidence) <= set(named)
         text = documents.join(tuple(dict.fromkeys([*named, *evidence])) or own, where)
         spans = _spans(groups, text, where, met)
-        query = _value(record, "query", where, str, optional=True) or ""
+        query = value(record, "query", where, str, optional=True) or ""
         met["examples"] += 1
         met["spans"] += len(spans)
         met["without_evidence"] += not spans
@@ -184,7 +180,7 @@ class _Documents:
     """The documents of a set, split into words when first asked for."""
 
     def __init__(self, folder: Path) -> None:
-        store = _only(folder / "docs", folder / "docs.jsonl", folder / "docs.jsonl.gz")
+        store = only(folder / "docs", folder / "docs.jsonl", folder / "docs.jsonl.gz")
         if store is None:
             raise FileNotFoundError(f"{folder} has neither docs/ nor docs.jsonl nor docs.jsonl.gz; unpack the set again")
         self.store, self.used = store, set[str]()
@@ -196,12 +192,12 @@ class _Documents:
             )
         else:
             listed = (
-                (where, str(_value(row, "docid", where, str, int)), str(_value(row, "document", where, str)))
-                for where, row in _records(store, Counter())
+                (where, str(value(row, "docid", where, str, int)), str(value(row, "document", where, str)))
+                for where, row in records(store, Counter())
             )
         for where, docid, content in listed:
             if docid in self.raw:
-                raise _broken(where, f"document {docid!r} is there twice", "remove one")
+                raise broken(where, f"document {docid!r} is there twice", "remove one")
             self.raw[docid] = content
 
     def __contains__(self, docid: str) -> bool:
@@ -232,18 +228,18 @@ class _Documents:
 
     def _sentences(self, docid: str, where: str) -> list[list[str]]:
         if docid not in self.raw:
-            raise _broken(where, f"document {docid!r} is not in {self.store}", "unpack the set again")
+            raise broken(where, f"document {docid!r} is not in {self.store}", "unpack the set again")
         content = self.raw[docid]
         if isinstance(content, Path):
             try:
                 # Universal newlines, as the benchmark's loader reads these files.
-                with _open(content) as file, io.TextIOWrapper(file, encoding="utf-8") as lines:
+                with open_plain_or_gzip(content) as file, io.TextIOWrapper(file, encoding="utf-8") as lines:
                     content = lines.read()
-            except (UnicodeDecodeError, *_BAD_GZIP) as error:
-                raise _broken(str(content), f"expected text in UTF-8, got {error}") from error
+            except (UnicodeDecodeError, *BAD_GZIP) as error:
+                raise broken(str(content), f"expected text in UTF-8, got {error}") from error
         rows = ([token for token in line.strip().split(" ") if token] for line in content.split("\n"))
         if not (sentences := [tokens for tokens in rows if tokens]):
-            raise _broken(where, f"document {docid!r} in {self.store} has no words", "unpack the set again")
+            raise broken(where, f"document {docid!r} in {self.store} has no words", "unpack the set again")
         return sentences
 
 
@@ -254,16 +250,16 @@ _Span = tuple[str, int, int, str]
 def _groups(record: dict[str, Any], where: str) -> list[list[_Span]]:
     """The evidence as it stands in the file."""
     groups = []
-    for group in _value(record, "evidences", where, list):
+    for group in value(record, "evidences", where, list):
         if not isinstance(group, list) or not all(isinstance(span, dict) for span in group):
-            raise _broken(where, f"a group of 'evidences' should be a list of objects, got {group!r}")
+            raise broken(where, f"a group of 'evidences' should be a list of objects, got {group!r}")
         groups.append(
             [
                 (
-                    str(_value(span, "docid", where, str, int)),
-                    _value(span, "start_token", where, int),
-                    _value(span, "end_token", where, int),
-                    _value(span, "text", where, str),
+                    str(value(span, "docid", where, str, int)),
+                    value(span, "start_token", where, int),
+                    value(span, "end_token", where, int),
+                    value(span, "text", where, str),
                 )
                 for span in group
             ]
@@ -279,7 +275,7 @@ def _spans(groups: list[list[_Span]], text: _Text, where: str, met: Counter[str]
         for docid, start, end, covered in group:
             first, last = text.place[docid]
             if not 0 <= start <= end <= last - first:
-                raise _broken(where, f"span [{start}, {end}) should lie within the {last - first} tokens of {docid!r}")
+                raise broken(where, f"span [{start}, {end}) should lie within the {last - first} tokens of {docid!r}")
             if start == end:
                 met["empty_spans"] += 1
                 continue
@@ -301,57 +297,3 @@ def _own_documents(name: str, example: str) -> tuple[str, ...]:
     if name == "esnli":
         return (f"{example}_premise", f"{example}_hypothesis")
     return (example,)
-
-
-def _records(path: Path, met: Counter[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects of a ``.jsonl`` file, each with its place ``file:line`` (lines count from 1)."""
-    number = 0
-    try:
-        with _open(path) as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    met["blank_lines"] += 1
-                    continue
-                try:
-                    record = json.loads(line)
-                except ValueError as error:
-                    raise _broken(f"{path}:{number}", f"expected one JSON object, got {_shown(line)} ({error})") from error
-                if not isinstance(record, dict):
-                    raise _broken(f"{path}:{number}", f"expected one JSON object, got {_shown(line)}")
-                yield f"{path}:{number}", record
-    except _BAD_GZIP as error:
-        raise _broken(f"{path}:{number + 1}", f"expected gzip data, got {error}") from error
-
-
-def _value(record: Mapping[str, Any], key: str, where: str, *kinds: type, optional: bool = False) -> Any:
-    """``record[key]`` of one of these types; ``None`` for a null or absent one that is optional."""
-    value = record.get(key)
-    if optional and value is None:
-        return None
-    if key not in record:
-        raise _broken(where, f"expected the key {key!r}, got {', '.join(sorted(record)) or 'none'}")
-    if not isinstance(value, kinds):
-        raise _broken(where, f"{key!r} should be {' or '.join(kind.__name__ for kind in kinds)}, got {value!r}")
-    return value
-
-
-def _open(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
-
-
-def _only(*paths: Path) -> Path | None:
-    """The one of these that exists, if any."""
-    present = [path for path in paths if path.exists()]
-    if len(present) > 1:
-        raise ValueError(f"{' and '.join(map(str, present))} hold the same thing; remove all but one")
-    return present[0] if present else None
-
-
-def _broken(where: str, problem: str, remedy: str = "unpack the set again or correct the file") -> ValueError:
-    return ValueError(f"{where}: {problem}; {remedy}")
-
-
-def _shown(line: bytes) -> str:
-    """The end of a line, where truncation shows."""
-    text = line.decode(errors="replace").strip()
-    return repr(text if len(text) <= 60 else f"… {text[-60:]}")
