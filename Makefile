@@ -21,11 +21,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -c constraints.txt -e ".[all,dev]"
 	touch $@
 
-demo test: export OMP_NUM_THREADS = 1 # several threads stall each other on tensors this small
+demo demo-full demo-rnp test: export OMP_NUM_THREADS = 1 # several threads stall each other on tensors this small
 
 demo: setup ## train two methods with three seeds on toy text with a shortcut, then compare them in a report
-	$(BIN)/python -m experiments.train -m method=full,rnp seed=0,1,2 data=toy_text data.module.corpus.shortcut=0.8 trainer.max_epochs=12 runs=runs/demo
+	$(MAKE) --jobs=2 demo-full demo-rnp
 	$(BIN)/python -m experiments.report runs=runs/demo
+
+demo-%: setup
+	$(BIN)/python -m experiments.train -m method=$* seed=0,1,2 data=toy_text data.module.corpus.shortcut=0.8 \
+	    trainer.max_epochs=12 runs=runs/demo
 
 test: setup ## run the tests with coverage
 	$(BIN)/python -m pytest -q --durations=10 --cov=rationalizers --cov-report=term
