@@ -69,7 +69,7 @@ def command(package, *overrides):
     return subprocess.run(
         [sys.executable, "-m", "experiments.train", "--config-dir", str(package / "outsider" / "conf"), "method=top_words",
          "trainer=smoke", f"runs={package / 'runs'}", *small, *overrides],
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, cwd=package, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, cwd=package, capture_output=True, text=True, timeout=300,
         check=False,
     )  # fmt: skip
 

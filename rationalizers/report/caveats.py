@@ -9,7 +9,12 @@ from rationalizers.report.page import number
 from rationalizers.report.result import Result
 from rationalizers.report.variant import UNSET, differing, flatten
 
-FLOORS = {"random": "random words of the same number", "all": "selecting everything"}
+FLOORS = {
+    "random": "random words of the same number",
+    "first": "the first words of the same number",
+    "last": "the last words of the same number",
+    "all": "selecting everything",
+}
 
 
 def caveats(runs: Sequence[tuple[Result, str]], metrics: Mapping[str, str]) -> list[str]:

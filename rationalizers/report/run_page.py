@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from rationalizers.report.caveats import FLOORS
 from rationalizers.report.figure import line_chart
 from rationalizers.report.highlight import agreement, card, key
 from rationalizers.report.page import number, render
@@ -94,9 +95,9 @@ def floor_warnings(numbers: Mapping[str, float]) -> list[str]:
     if model is None:
         return []
     return [
-        f"Token F1 {number(model)} is below the {number(floor)} {described}: "
+        f"Token F1 {number(model)} is below the {number(floor)} of {described}: "
         "by this number the rationale does not show where the evidence is."
-        for name, described in BELOW.items()
+        for name, described in FLOORS.items()
         if (floor := numbers.get(f"floor/{name}/token_f1")) is not None and model < floor - 1e-9
     ]
 

@@ -65,8 +65,8 @@ def test_equal_runs_have_equal_reports(tmp_path):
     ("changes", "warned"),
     [
         ({}, []),
-        ({"token_f1": 0.15}, ["0.150 is below the 0.200 of selecting every word"]),
-        ({"token_f1": 0.1}, ["0.100 is below the 0.120 of the same number of random words", "0.200 of selecting every word"]),
+        ({"token_f1": 0.15}, ["0.150 is below the 0.200 of selecting everything"]),
+        ({"token_f1": 0.1}, ["0.100 is below the 0.120 of random words of the same number", "0.200 of selecting everything"]),
         ({"token_f1": 0.2}, []),
     ],
 )
