@@ -38,7 +38,6 @@ NAMES = {
     "examples_without_evidence": "Texts without evidence, not counted",
 }
 COUNTS = ("examples_without_evidence",)
-BELOW = {"random": "of the same number of random words", "all": "of selecting every word"}
 # An example belongs to the first group whose condition it meets.
 GROUPS = {
     "wrong": "Wrong predictions",
