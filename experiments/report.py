@@ -14,7 +14,7 @@ def main(config: DictConfig) -> None:
     from rationalizers.report import compare, find_runs, write_comparison
 
     folders = find_runs(config.runs)
-    print(compare(folders).to_text())  # noqa: T201
+    print(compare(folders).to_text(reference=config.reference))  # noqa: T201
     page = write_comparison(folders, Path(config.page), reference=config.reference, examples=config.examples)
     print(f"report: {page}")  # noqa: T201
 

@@ -51,8 +51,8 @@ class Comparison:
         """Mean and standard deviation over seeds (n − 1 in the denominator).
 
         Returns:
-            one row for each ``(dataset, method, selection)``, where selection is ``model`` or a floor (``random``, ``all``,
-            ``oracle``); columns ``("runs", "n")`` and, for every metric, ``(metric, "mean")`` and ``(metric, "sd")``. NaN where
+            one row for each ``(dataset, method, selection)``, where selection is ``model`` or a floor (``random``, ``first``,
+            ``last``, ``all``, ``oracle``); columns ``("runs", "n")`` and, for every metric, ``(metric, "mean")`` and ``(metric, "sd")``. NaN where
             a number does not exist.
 
         Raises:
