@@ -52,8 +52,8 @@ class Comparison:
 
         Returns:
             one row for each ``(dataset, method, selection)``, where selection is ``model`` or a floor (``random``, ``first``,
-            ``last``, ``all``, ``oracle``); columns ``("runs", "n")`` and, for every metric, ``(metric, "mean")`` and ``(metric, "sd")``. NaN where
-            a number does not exist.
+            ``last``, ``all``, ``oracle``); columns ``("runs", "n")`` and, for every metric, ``(metric, "mean")`` and
+            ``(metric, "sd")``. NaN where a number does not exist.
 
         Raises:
             ImportError: pandas is not installed.
