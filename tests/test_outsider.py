@@ -10,7 +10,7 @@ import pytest
 from rationalizers.load import load_rationalizer
 
 METHOD = '''
-"""Attention rationales: the words that an attention-pooled classifier looks at most, and nothing else."""
+"""Top words: a fixed share of the words, those with the best scores; trained straight through."""
 
 from rationalizers import Output, Rationale, Rationalizer
 from rationalizers.build import build
