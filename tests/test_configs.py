@@ -4,9 +4,6 @@ import importlib
 import inspect
 import itertools
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,7 +19,7 @@ from rationalizers.base import OptimizerConfig
 from rationalizers.load import load_rationalizer
 from rationalizers.run import read_config
 from rationalizers.training import train
-from tests.tiny import ROOT
+from tests.tiny import ROOT, fresh_process
 
 CONF = ROOT / "conf"
 # Left to the data module: `RationaleData.facts`.
@@ -217,22 +214,8 @@ def test_it_trains_two_steps_and_can_be_opened(data, method, selector, tmp_path,
 
 @pytest.mark.slow
 def test_the_command_trains_says_where_and_leaves_nothing_else(tmp_path):
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "experiments.train",
-            "method=full",
-            "trainer=smoke",
-            "trainer.accelerator=cpu",
-            *OFFLINE["toy_text"],
-        ],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    done = fresh_process(
+        ["-m", "experiments.train", "method=full", "trainer=smoke", "trainer.accelerator=cpu", *OFFLINE["toy_text"]], cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "runs/full-toy_text-s0"

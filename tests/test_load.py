@@ -1,11 +1,8 @@
 """Opening a run folder: the same numbers in a fresh process, raw input in, and nothing in a hostile folder runs."""
 
 import json
-import os
 import pickle
 import shutil
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -16,7 +13,7 @@ from rationalizers import training
 from rationalizers.data.document import Document
 from rationalizers.load import Trained, load_rationalizer
 from rationalizers.training import train
-from tests.tiny import ROOT, TinyCorpus, run_config
+from tests.tiny import TinyCorpus, fresh_process, run_config
 
 TEXTS = [
     "A superb story.",
@@ -93,15 +90,7 @@ def test_a_fresh_process_computes_the_same_bits_without_hydra_and_without_what_l
     (here / "graph").mkdir(parents=True)
     (here / "graph" / "__init__.py").write_text(f"open({str(proof)!r}, 'w')\n")
     edit(altered, model___target_="graph.Evil")
-    done = subprocess.run(
-        [sys.executable, "-c", FRESH, str(folder), json.dumps(TEXTS), str(altered)],
-        cwd=here,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = fresh_process(["-c", FRESH, str(folder), json.dumps(TEXTS), str(altered)], cwd=here)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     ours = load_rationalizer(folder)

@@ -3,10 +3,7 @@
 import functools
 import json
 import logging
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +18,7 @@ from rationalizers.load import load_rationalizer
 from rationalizers.metrics.scores import Scores
 from rationalizers.run import read_config
 from rationalizers.training import describe, fill, train
-from tests.tiny import ROOT, SIZES, TinyCorpus, run_config
+from tests.tiny import SIZES, TinyCorpus, fresh_process, run_config
 
 METHODS = ("full", "rnp")
 REPRODUCED = ("metrics.json", "metrics.jsonl", "model.safetensors", "rationales.jsonl", "assets/vocabulary.json", "config.yaml")
@@ -421,16 +418,7 @@ train(json.load(sys.stdin))
 def test_a_process_that_was_killed_leaves_a_run_that_ends_the_same(runs, tmp_path, count_steps):
     folder = tmp_path / "run"
     config = run_config(folder, method="rnp")
-    done = subprocess.run(
-        [sys.executable, "-c", KILL],
-        input=json.dumps(config),
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = fresh_process(["-c", KILL], cwd=tmp_path, stdin=json.dumps(config))
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not folder.exists()
     assert len(lines(partial_of(folder) / "metrics.jsonl")) == 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +17,21 @@ ROOT = Path(__file__).resolve().parent.parent
 # Started as a script, pytest puts the repository first on the path, where `build` expects the working directory.
 if str(ROOT) not in sys.path[1:]:
     sys.path.append(str(ROOT))
+
+
+def fresh_process(arguments: list[str], *, cwd: Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """What a new Python says with the repository on its path and one thread; its exit status is the caller's to judge."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        input=stdin,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
 
 CUES = {"bad": ("dull", "awful", "bleak"), "good": ("fine", "superb", "bright")}
 FILLER = ("the", "film", "a", "story", "of", "people", "Who", "walk", "home", ",", "and", "then", "talk", ".")
