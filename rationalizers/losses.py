@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -51,3 +53,15 @@ def evidence(rationale: Rationale, batch: Batch) -> Tensor:
     loss = F.binary_cross_entropy_with_logits(scores, truth, reduction="none").masked_fill(~selectable, 0.0)  # [N]
     per_example = segment_sum(loss, rationale.ptr) / rationale.selectable_size().clamp(min=1)  # [B]
     return torch.where(batch.labelled, per_example, torch.zeros_like(per_example)).mean()
+
+
+def agreement(first: Tensor, second: Tensor) -> Tensor:
+    """Jensen-Shannon divergence of two predictions in nats: mean_b ½ (KL(P‖M) + KL(Q‖M)), M = (P + Q)/2.
+
+    Args:
+        first: logits of P, ``[B, C]``.
+        second: logits of Q, ``[B, C]``.
+    """
+    log_p, log_q = first.log_softmax(-1), second.log_softmax(-1)
+    log_m = torch.logaddexp(log_p, log_q) - math.log(2)
+    return ((log_p.exp() * (log_p - log_m) + log_q.exp() * (log_q - log_m)) / 2).sum(-1).mean()

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from rationalizers.segment import lengths, owners, segment_rank, segment_runs, segment_sum
+
+Level = Literal["unit", "word", "sentence"]
+LEVELS: tuple[str, ...] = get_args(Level)
+
+
+def check_level(level: str) -> None:
+    """Raise unless ``level`` is one of the vocabulary."""
+    if level not in LEVELS:
+        raise ValueError(f"'level' must be one of {', '.join(LEVELS)}; got {level!r}")
 
 
 @dataclass(frozen=True)
@@ -20,16 +30,20 @@ class Rationale:
         scores: before thresholding ``[N]``, larger is more important.
         mask: in [0, 1], ``[N]``; soft in training, 0 or 1 in evaluation.
         ptr: offsets ``[B+1]``.
+        level: what was selected as a whole: single units, words, or sentences. Floors select the same, and metrics count
+            words, or single units where those were selected.
 
     Raises:
-        ValueError: shapes that do not fit each other.
+        ValueError: shapes that do not fit each other, or an unknown level.
     """
 
     scores: Tensor
     mask: Tensor
     ptr: Tensor
+    level: str = "unit"
 
     def __post_init__(self) -> None:
+        check_level(self.level)
         if self.mask.dim() != 1 or self.scores.shape != self.mask.shape:
             raise ValueError(f"'scores' and 'mask' must both be [N], got {tuple(self.scores.shape)} and {tuple(self.mask.shape)}")
         if self.ptr.dim() != 1 or self.ptr.numel() < 1:
@@ -85,7 +99,7 @@ class Rationale:
 
     def detach(self) -> Rationale:
         """The same rationale without gradient."""
-        return Rationale(self.scores.detach(), self.mask.detach(), self.ptr)
+        return replace(self, scores=self.scores.detach(), mask=self.mask.detach())
 
 
 def select_all(batch_fixed: Tensor, ptr: Tensor) -> Rationale:

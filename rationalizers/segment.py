@@ -45,6 +45,38 @@ def segment_max(x: Tensor, ptr: Tensor) -> Tensor:
     return out.scatter_reduce(0, index, x, reduce="amax", include_self=False)
 
 
+def segment_first(x: Tensor, ptr: Tensor) -> Tensor:
+    """First unit of each example, zero where there is none: ``[N, D] → [B, D]``."""
+    some = lengths(ptr) > 0
+    return x.new_zeros(ptr.numel() - 1, *x.shape[1:]).index_put((torch.nonzero(some).flatten(),), x[ptr[:-1][some]])
+
+
+def segment_softmax(x: Tensor, ptr: Tensor) -> Tensor:
+    """Softmax over the units of each example, zero where ``x`` is −∞ (everywhere, if it is nothing else): ``[N] → [N]``."""
+    owner, counts = owners(ptr, x.shape[0]), x > -torch.inf
+    top = segment_max(x.detach()[:, None], ptr)[:, 0]
+    top = torch.where(top > -torch.inf, top, torch.zeros_like(top))[owner]  # [N]
+    weight = torch.where(counts, torch.where(counts, x - top, torch.zeros_like(x)).exp(), torch.zeros_like(x))
+    total = segment_sum(weight, ptr)
+    return weight / torch.where(total > 0, total, torch.ones_like(total))[owner]
+
+
+def segment_groups(ids: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
+    """Runs of equal ids within an example, such as the pieces of a word: the run of each unit, and the runs of each example.
+
+    Args:
+        ids: ``[N]``; equal ids that do not touch are different runs.
+        ptr: offsets ``[B+1]``.
+
+    Returns:
+        ``owner [N]`` counts runs over the whole batch from 0, ``runs [B+1]`` are the offsets of each example's runs.
+    """
+    n = ids.shape[0]
+    new = torch.nn.functional.pad(ids[1:] != ids[:-1], (1, 0), value=True)[:n] | starts(ptr, n)
+    before = offsets(new.long())
+    return before[1:] - 1, before[ptr]
+
+
 def segment_rank(scores: Tensor, ptr: Tensor) -> Tensor:
     """Rank of each unit within its example by descending score, ties in order of position: ``[N] → [N]``, best is 0."""
     by_score = torch.argsort(scores, descending=True, stable=True)
@@ -60,6 +92,12 @@ def starts(ptr: Tensor, units: int) -> Tensor:
     first = torch.zeros(units + 1, dtype=torch.bool, device=ptr.device)
     first[ptr[:-1]] = True
     return first[:units]
+
+
+def leading(mask: Tensor, ptr: Tensor) -> Tensor:
+    """Units of the run of true ones that each example begins with, ``[N]`` bool."""
+    before = offsets((~mask).long())  # [N+1], false units so far
+    return mask & (before[:-1] == before[ptr[:-1]][owners(ptr, mask.shape[0])])
 
 
 def segment_transitions(x: Tensor, ptr: Tensor) -> Tensor:

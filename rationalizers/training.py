@@ -73,6 +73,8 @@ def train(config: Mapping[str, Any]) -> Path:
         warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated", category=FutureWarning)
         # A folder with checkpoints is what resuming needs; Lightning fears that two runs share it.
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty", category=UserWarning)
+        # A frozen encoder stays there on purpose; everything else was built a moment ago, in training mode.
+        warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode", category=UserWarning)
         trainer = _fit(model, data, described, partial)
         _finish(model, data, trainer, partial)
     shutil.copy2(partial / CHECKPOINTS / "last.ckpt", partial / "last.ckpt")
@@ -126,6 +128,7 @@ def _fit(model: Rationalizer, data: RationaleData, config: Mapping[str, Any], pa
         "enable_version_counter": False,
     }
     callbacks: list[Callback] = [
+        Preparation(data),
         history,
         Patience(MONITOR, patience=patience, check_on_train_epoch_end=True),
         Checkpoint(filename="best", monitor=MONITOR, save_weights_only=True, **saving),
@@ -165,7 +168,9 @@ def _fit(model: Rationalizer, data: RationaleData, config: Mapping[str, Any], pa
 
 def _finish(model: Rationalizer, data: RationaleData, trainer: pl.Trainer, partial: Path) -> None:
     """Score the chosen epoch on the test split and write everything that a finished run has."""
-    history = next(callback for callback in trainer.callbacks if isinstance(callback, History))  # type: ignore[attr-defined]
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    history = next(callback for callback in callbacks if isinstance(callback, History))
+    preparation = next(callback for callback in callbacks if isinstance(callback, Preparation))
     tested = trainer.test(model, datamodule=data, verbose=False)[0]
     chosen = min(history.rows, key=lambda row: row[MONITOR])
     write_json(
@@ -191,7 +196,10 @@ def _finish(model: Rationalizer, data: RationaleData, trainer: pl.Trainer, parti
     data.featurizer.save(partial / "assets")
     save_model(model, str(partial / "model.safetensors"))
     seconds = history.seconds
-    write_json(partial / "timing.json", {"fit_seconds": seconds, "seconds_per_epoch": seconds / max(1, len(history.rows))})
+    timing = {"fit_seconds": seconds, "seconds_per_epoch": seconds / max(1, len(history.rows))}
+    if preparation.documents:
+        timing |= {"encoding_seconds": preparation.seconds, "encoding_documents": preparation.documents}
+    write_json(partial / "timing.json", timing)
     write_report(partial)
 
 
@@ -239,6 +247,38 @@ class History(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """What a resumed run continues."""
         self.rows, self.seconds = list(state_dict["rows"]), state_dict["seconds"]
+
+
+class Preparation(Callback):
+    """Lets every encoder prepare, when its weights are those that training begins or goes on with.
+
+    What it took travels in the checkpoint; a resumed run finds most of the work done and adds what is left.
+
+    Attributes:
+        documents: how many were encoded.
+        seconds: that took.
+    """
+
+    def __init__(self, data: RationaleData) -> None:
+        self.data = data
+        self.documents, self.seconds = 0, 0.0
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning has restored the weights and moved them to their device by now."""
+        for module in pl_module.modules():
+            if isinstance(module, Encoder):
+                module.prepare(self.data.batches(split) for split in ("train", "val", "test"))
+                if module.prepared:
+                    self.documents += int(module.prepared["encoded"])
+                    self.seconds += module.prepared["seconds"]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"documents": self.documents, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """What a resumed run continues."""
+        self.documents, self.seconds = state_dict["documents"], state_dict["seconds"]
 
 
 class Checkpoint(ModelCheckpoint):

@@ -39,7 +39,12 @@ def example(length: int, *, seed: int, query: int = 0) -> Packed:
         ptr=torch.tensor([0, n]),
         y=torch.tensor([seed % len(LABELS)]),
         fixed=torch.arange(n) < query,
-        fields={"evidence": evidence, "word": torch.arange(n)},
+        fields={
+            "evidence": evidence,
+            "word": torch.arange(n),
+            "sentence": torch.where(torch.arange(n) < query, -1, (torch.arange(n) - query) // 3),
+            "replaceable": (torch.arange(n) >= query).float(),
+        },
         labelled=torch.tensor([seed % 2 == 0]),
         spans=torch.tensor([[0, start, min(n, start + 2), 0]]),
         index=torch.tensor([seed]),
@@ -93,7 +98,8 @@ class TextContract(ABC):
 
     def test_without_targets_there_are_no_terms(self, model):
         packed = batch()
-        bare = Packed(units=packed.units, ptr=packed.ptr)
+        # What a raw text has.
+        bare = Packed(units=packed.units, ptr=packed.ptr, fields={name: packed.fields[name] for name in ("word", "sentence")})
         output = model(bare)
         assert output.terms == {}
         torch.testing.assert_close(output.logits, model(packed).logits)

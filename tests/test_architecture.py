@@ -18,13 +18,13 @@ PACKAGES = (*LIBRARY, "experiments", "conf")
 # Modules of one line may import each other, and those of the lines above.
 LAYERS = (
     ("build", "extras", "kernels", "segment", "task"),
-    ("batch", "rationale"),
-    ("absence", "encoders", "losses", "metrics", "predictors", "selectors"),
+    ("batch", "levels", "rationale"),
+    ("absence", "encoders", "legacy", "losses", "metrics", "predictors", "rewriting", "selectors"),
     ("base",),
     ("methods",),
 )
 # A method imports no other method but its parent.
-PARENTS: dict[str, str] = {}
+PARENTS: dict[str, str] = {"noise": "a2r"}
 LIMIT = 400  # lines; half of that is the aim
 
 
@@ -155,7 +155,7 @@ def test_what_is_below_everything_imports_nothing_of_ours():
 
 
 def test_metrics_never_call_a_model():
-    allowed = {"batch", "rationale", "segment", "task", "metrics", "kernels"}
+    allowed = {"batch", "levels", "rationale", "segment", "task", "metrics", "kernels"}
     found = [
         f"{where(file, line)} imports {name}"
         for module, file in MODULES.items()

@@ -23,7 +23,7 @@ from tests.tiny import ROOT, fresh_process
 
 CONF = ROOT / "conf"
 # Left to the data module: `RationaleData.facts`.
-FACTS = {"task", "vocabulary", "mask_id"}
+FACTS = {"task", "vocabulary", "mask_id", "architecture"}
 # What a method tells its parts.
 TOLD = {"width"}
 # Data that need no download, made small: three batches to train on, two to validate and two to test with.
@@ -148,6 +148,13 @@ def test_trainer_entries_are_arguments_of_lightning_and_patience(trainer):
 def test_every_experiment_composes():
     for experiment in options("experiment"):
         assert check_targets(composed("train", [f"experiment={experiment}"])) >= 4, experiment
+
+
+def test_an_experiment_has_the_last_word_before_the_command_line():
+    dial = "data.module.corpus.shortcut"
+    names = {composed("train", ["experiment=toy_dial", f"{dial}={value}"])["folder"] for value in (0.5, 0.75)}
+    assert names == {"runs/rnp-toy_text-rho0.5-s0", "runs/rnp-toy_text-rho0.75-s0"}
+    assert composed("train", ["experiment=toy_dial", "name=mine"])["folder"] == "runs/mine"
 
 
 @pytest.mark.parametrize("bench", options("bench"))

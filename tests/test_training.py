@@ -20,7 +20,7 @@ from rationalizers.run import read_config
 from rationalizers.training import describe, fill, train
 from tests.tiny import SIZES, TinyCorpus, fresh_process, run_config
 
-METHODS = ("full", "rnp")
+METHODS = ("full", "rnp", "noise")
 REPRODUCED = ("metrics.json", "metrics.jsonl", "model.safetensors", "rationales.jsonl", "assets/vocabulary.json", "config.yaml")
 
 
@@ -427,7 +427,9 @@ def test_a_process_that_was_killed_leaves_a_run_that_ends_the_same(runs, tmp_pat
     assert read(folder) == read(runs["rnp"])
 
 
-@pytest.mark.parametrize(("method", "epoch", "batch"), [("full", 1, 3), ("rnp", 0, 4), ("rnp", 1, 0), ("rnp", 2, 5)])
+@pytest.mark.parametrize(
+    ("method", "epoch", "batch"), [("full", 1, 3), ("noise", 1, 2), ("rnp", 0, 4), ("rnp", 1, 0), ("rnp", 2, 5)]
+)
 def test_a_run_killed_within_an_epoch_ends_the_same(runs, tmp_path, count_steps, method, epoch, batch):
     config = run_config(tmp_path / "run", method=method)
     train_until_killed(config, Rationalizer, "training_step", at(epoch, batch))

@@ -97,6 +97,16 @@ MODELS: dict[str, dict[str, Any]] = {
         "optimizer": {"lr": 0.05, "schedule": "linear"},
         "share": 0.2,
     },
+    "noise": {
+        "_target_": "rationalizers.methods.noise.Noise",
+        "task": "???",
+        "generator": ENCODER,
+        "predictor": ENCODER,
+        "weights": {"task": 1.0, "attention": 1.0, "agreement": 0.1, "replaced": 0.0},
+        "optimizer": {"lr": {"generator": 0.02, "predictor": 0.05}, "schedule": "linear"},
+        "noise": 0.5,
+        "share": 0.2,
+    },
 }
 
 

@@ -17,7 +17,7 @@ class Document:
         spans: evidence as ``(start, end, group)``, half-open, in words of this document; a group alone is sufficient
             evidence (ERASER); spans of different groups may overlap or touch.
         query: words that are always visible and never selectable (the question of MultiRC, the claim of FEVER).
-        fields: further facts, one integer per word, by name (``sentence``, ``document``, ``shortcut``, ``aspect``).
+        fields: further facts, one number per word, by name (``sentence``, ``document``, ``shortcut``, ``aspect``).
         annotated: whether people marked evidence here; ``False`` means unknown, not "no evidence".
 
     Raises:
@@ -29,7 +29,7 @@ class Document:
     label: str | None = None
     spans: tuple[tuple[int, int, int], ...] = ()
     query: tuple[str, ...] = ()
-    fields: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    fields: Mapping[str, Sequence[float]] = field(default_factory=dict)
     annotated: bool = True
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,8 +15,10 @@ from torch.utils.data import DataLoader, Sampler
 from rationalizers.batch import Packed
 from rationalizers.build import build
 from rationalizers.data.document import Corpus, Document, Source
-from rationalizers.data.words import WordFeaturizer
+from rationalizers.data.statistics import WordStatistics
+from rationalizers.data.text import TextFeaturizer
 from rationalizers.featurizer import Featurizer
+from rationalizers.rewriting import Replacements
 
 
 class RationaleData(pl.LightningDataModule, ABC):
@@ -54,14 +57,18 @@ class RationaleData(pl.LightningDataModule, ABC):
 
 
 class TextData(RationaleData):
-    """A corpus as word-level batches.
+    """A corpus as batches of words or word pieces.
+
+    Documents of the training split carry the field ``replaceable``: q of each unit's word at rate 1 (see `WordStatistics`), 0 on
+    fixed units.
 
     Args:
         corpus: description of a `Source`.
-        featurizer: description of a `WordFeaturizer`.
+        featurizer: description of a `TextFeaturizer`.
         batch_size: examples in a batch.
         labelled_share: share of the annotated training examples whose evidence may be trained on, in [0, 1].
         seed: of the order of training batches and of the labelled examples.
+        statistics: arguments of `WordStatistics`; ``None`` is ``{per: document}``.
 
     Raises:
         ValueError: a share or size outside these, or a split without documents.
@@ -75,38 +82,53 @@ class TextData(RationaleData):
         batch_size: int,
         labelled_share: float = 0.0,
         seed: int = 0,
+        statistics: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"'batch_size' must be at least 1, got {batch_size}")
         if not 0 <= labelled_share <= 1:
             raise ValueError(f"'labelled_share' must be in [0, 1], got {labelled_share}")
-        self.source, self.words = build(corpus, Source), build(featurizer, WordFeaturizer)
+        self.source, self.text = build(corpus, Source), build(featurizer, TextFeaturizer)
+        self.statistics = WordStatistics(**({"per": "document"} if statistics is None else statistics))
         self.batch_size, self.labelled_share, self.seed = batch_size, labelled_share, seed
         self.splits: dict[str, list[Packed]] = {}
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the corpus, fit the vocabulary on its training split and pack every document; once."""
+        """Read the corpus, fit featurizer and statistics on its training split, and pack every document; once."""
         if self.splits:
             return
         corpus: Corpus = self.source.load()
         for split in ("train", "val", "test"):
             if not corpus.splits.get(split):
                 raise ValueError(f"the corpus has no documents in its split {split!r}; it has {sorted(corpus.splits)}")
-        self.words.fit(corpus.splits["train"])
-        self.featurizer, self.report = self.words, corpus.report
+        train = corpus.splits["train"]
+        self.text.fit(train)
+        self.statistics.fit(train)
+        self.featurizer, self.report = self.text, corpus.report
         self.task = {"labels": list(corpus.labels)}
-        labelled = self._labelled(corpus.splits["train"])
+        labelled = self._labelled(train)
         for split, documents in corpus.splits.items():
             self.splits[split] = [
-                self.words.encode(
-                    document,
+                self.text.encode(
+                    self._replaceable(document) if split == "train" else document,
                     index=row,
                     target=self._target(document, corpus),
                     labelled=split == "train" and row in labelled,
                 )
                 for row, document in enumerate(documents)
             ]
+
+    def replacements(self) -> Replacements:
+        """The words of the training split as replacements: how likely each is drawn, and its units.
+
+        Raises:
+            ValueError: before `setup`.
+        """
+        if not self.splits:
+            raise ValueError("replacements are the words of the training split; call 'setup' first")
+        units, ptr = self.text.units_of(self.statistics.words)
+        return Replacements(probability=self.statistics.probability, units=units, ptr=ptr)
 
     def batches(self, split: str, *, epoch: int = 0) -> DataLoader[Any]:
         """Batches of similar length: shuffled for ``train``, longest first otherwise."""
@@ -123,6 +145,9 @@ class TextData(RationaleData):
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.randperm(len(annotated), generator=generator).tolist()
         return {annotated[i] for i in order[: round(self.labelled_share * len(annotated))]}
+
+    def _replaceable(self, document: Document) -> Document:
+        return replace(document, fields={**document.fields, "replaceable": self.statistics.replacement(document)})
 
     @staticmethod
     def _target(document: Document, corpus: Corpus) -> int:

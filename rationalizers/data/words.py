@@ -1,9 +1,8 @@
-"""Words as units: splitting, vocabulary, and the way back to something to read."""
+"""Words as units, with a vocabulary of the training split."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,25 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rationalizers.base import Output
-from rationalizers.batch import Batch, Packed
 from rationalizers.data.document import Document
-from rationalizers.explanation import TextExplanation
-from rationalizers.featurizer import Explanation, Featurizer
-from rationalizers.segment import lengths, segment_runs
-from rationalizers.task import Task
+from rationalizers.data.text import SEPARATOR, Layout, TextFeaturizer
 
-UNKNOWN, MASK, SEPARATOR = "<unk>", "<mask>", "<sep>"
-
-# A word keeps an inner apostrophe or hyphenless letters; every other sign stands alone.
-_WORD = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")
+UNKNOWN, MASK = "<unk>", "<mask>"
 
 
-class WordFeaturizer(Featurizer):
+class WordFeaturizer(TextFeaturizer):
     """One unit per word, ids from a vocabulary fitted on the training split.
 
-    Documents come with their own words; plain strings are split into words and single signs. A query precedes the document,
-    followed by a separator; both are fixed.
+    A query precedes the document, followed by a separator that is a unit and a word of its own; both are fixed.
 
     Args:
         min_count: a word must occur this often in the training split to get an id of its own.
@@ -44,7 +34,8 @@ class WordFeaturizer(Featurizer):
     def __init__(self, *, min_count: int = 2, lowercase: bool = True, max_words: int | None = None) -> None:
         if min_count < 1 or (max_words is not None and max_words < 1):
             raise ValueError(f"'min_count' and 'max_words' must be at least 1, got {min_count} and {max_words}")
-        self.min_count, self.lowercase, self.max_words = min_count, lowercase, max_words
+        super().__init__(max_words=max_words)
+        self.min_count, self.lowercase = min_count, lowercase
         self.vocabulary = ()
         self._rows: dict[str, int] = {}
 
@@ -58,97 +49,15 @@ class WordFeaturizer(Featurizer):
         """``vocabulary`` (number of rows) and ``mask_id``."""
         return {"vocabulary": len(self.vocabulary), "mask_id": self._rows[MASK]}
 
-    def encode(self, document: Document, *, index: int = 0, target: int | None = None, labelled: bool = False) -> Packed:
-        """One document as a batch of one.
-
-        Args:
-            document: with at least one word.
-            index: its row in the split.
-            target: its class.
-            labelled: its evidence may be trained on.
-
-        Raises:
-            ValueError: the document has no words.
-        """
-        words = document.words[: self.max_words]
-        if not words:
-            raise ValueError(f"document {document.id!r} has no words; every example needs at least one")
+    def layout(self, document: Document) -> Layout:
+        """Query, separator and document, one unit per word."""
         lead = (*document.query, SEPARATOR) if document.query else ()
-        n, first = len(lead) + len(words), len(lead)
-        ids = [self._rows.get(self._fold(word), 0) for word in lead]
-        ids += [self._rows.get(self._fold(word), 0) for word in words]
-        spans = [
-            (0, first + start, first + min(end, len(words)), group) for start, end, group in document.spans if start < len(words)
-        ]
-        evidence = torch.zeros(n, dtype=torch.bool)
-        for _, start, end, _ in spans:
-            evidence[start:end] = True
-        fixed = torch.arange(n) < first
-        fields = {"evidence": evidence, "segment": (~fixed).long(), "word": torch.arange(n)}
-        for name, values in document.fields.items():
-            fields[name] = torch.cat([torch.full((first,), -1), torch.as_tensor(values[: len(words)])])
-        return Packed(
-            units=torch.tensor(ids),
-            ptr=torch.tensor([0, n]),
-            y=None if target is None else torch.tensor([target]),
-            fixed=fixed,
-            fields=fields,
-            labelled=torch.tensor([labelled and document.annotated]),
-            annotated=torch.tensor([document.annotated]),
-            spans=torch.tensor(spans, dtype=torch.long).reshape(-1, 4),
-            index=torch.tensor([index]),
-            words=((*lead, *words),),
-            ids=(document.id,),
-        )
+        words = (*lead, *document.words)
+        return Layout(units=self._ids(words), word=torch.arange(len(words)), inside=(len(lead), len(words)), lead=lead)
 
-    def batch(self, inputs: Sequence[str | Document], *, first: int = 0) -> Packed:
-        """A batch from strings or documents, evidence unknown for strings."""
-        documents = []
-        for place, item in enumerate(inputs, start=first):
-            if isinstance(item, str):
-                item = Document(id=f"text-{place}", words=tuple(_WORD.findall(item)), annotated=False)
-            if not isinstance(item, Document):
-                raise TypeError(f"input {place} must be a string or a Document, got {type(item).__name__}")
-            if not item.words:
-                raise ValueError(f"input {place} ({item.id!r}) has no words; give a text with at least one")
-            documents.append(item)
-        # Documents may carry different fields; only what every one of them has can be packed.
-        common = set.intersection(*(set(document.fields) for document in documents)) if documents else set()
-        trimmed = [
-            Document(d.id, d.words, d.label, d.spans, d.query, {k: d.fields[k] for k in sorted(common)}, d.annotated)
-            for d in documents
-        ]
-        return Packed.collate([self.encode(document, index=place) for place, document in enumerate(trimmed)])
-
-    def explain(self, batch: Batch, output: Output, task: Task) -> list[Explanation]:
-        """One `TextExplanation` for each example."""
-        assert isinstance(batch, Packed)
-        batch, rationale = batch.to("cpu"), output.rationale.detach()
-        scores, selected = rationale.scores.cpu(), rationale.selected.cpu()
-        probabilities = task.probabilities(output.logits.detach()).cpu()
-        found: list[Explanation] = []
-        for b, (start, length) in enumerate(zip(batch.ptr.tolist(), lengths(batch.ptr).tolist(), strict=False)):
-            rows = slice(start, start + length)
-            lead = int(batch.fixed[rows].sum())
-            spans = batch.spans[batch.spans[:, 0] == b]
-            found.append(
-                TextExplanation(
-                    id=batch.ids[b],
-                    tokens=batch.words[b][lead:],
-                    query=batch.words[b][: max(0, lead - 1)],
-                    mask=tuple(selected[rows][lead:].tolist()),
-                    scores=tuple(scores[rows][lead:].tolist()),
-                    probabilities=dict(zip(task.labels, probabilities[b].tolist(), strict=True)),
-                    label=None if batch.y is None else task.labels[int(batch.y[b])],
-                    evidence=tuple((s - lead, e - lead, g) for _, s, e, g in spans.tolist())
-                    if bool(batch.annotated[b])
-                    else None,
-                    marks={"shortcut": _intervals(batch.fields["shortcut"][rows][lead:] > 0)}
-                    if "shortcut" in batch.fields
-                    else {},
-                )
-            )
-        return found
+    def units_of(self, words: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """One unit for each word."""
+        return self._ids(words), torch.arange(len(words) + 1)
 
     def save(self, folder: Path) -> None:
         """Write ``vocabulary.json``."""
@@ -167,13 +76,11 @@ class WordFeaturizer(Featurizer):
             raise ValueError(f"{file}: expected the list to begin with {UNKNOWN}, {MASK}, {SEPARATOR}, got {words[:3]}")
         self._adopt(words)
 
+    def _ids(self, words: Sequence[str]) -> Tensor:
+        return torch.tensor([self._rows.get(self._fold(word), 0) for word in words], dtype=torch.long)
+
     def _fold(self, word: str) -> str:
         return word.lower() if self.lowercase else word
 
     def _adopt(self, words: list[str]) -> None:
         self.vocabulary, self._rows = tuple(words), {word: row for row, word in enumerate(words)}
-
-
-def _intervals(mask: Tensor) -> tuple[tuple[int, int], ...]:
-    runs = segment_runs(mask, torch.tensor([0, mask.shape[0]]))
-    return tuple((start, end) for start, end in runs.tolist())

@@ -70,7 +70,7 @@ class RNP(Rationalizer):
 
     def forward(self, batch: Batch) -> Output:
         """Select, then predict from the selection."""
-        h = self.generator.encode(self.generator.embed(batch), batch)  # [N, D]
+        h = self.generator.states(batch)  # [N, D]
         rationale = self.selector(h, batch)
         logits = self.logits(batch, rationale.mask)
         if batch.y is None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rationalizers.batch import Batch
+from rationalizers.levels import group
 from rationalizers.rationale import Rationale
 from rationalizers.segment import owners
 
@@ -17,11 +18,14 @@ FLOORS = ("random", "first", "last", "all", "oracle")
 
 
 def floors(rationale: Rationale, batch: Batch) -> dict[str, Rationale]:
-    """Five selections for each example, all but ``all`` as large as the rationale's own.
+    """Five selections for each example, all but ``all`` as large as the rationale's own, of whole words or sentences if it is.
 
     ``random`` draws uniformly, by a hash of the example's row and the unit's position, so that it does not depend on the batch;
     ``first`` and ``last`` take units from an end; ``oracle`` takes evidence first. Each comes with the scores it ranks by.
     """
+    if rationale.level != "unit":
+        groups = group(batch, rationale.level)
+        return {name: groups.spread(floor, batch) for name, floor in floors(groups.gather(rationale), groups.batch).items()}
     k = torch.round(rationale.size()).long()  # [B]
     position = batch.position.double()
     rankings = {

@@ -54,7 +54,11 @@ class RationaleMetric(Metric):
 
 
 class TokenF1(RationaleMetric):
-    """Precision, recall and F1 of single units, micro and macro (mean of the F1 of each example)."""
+    """Precision, recall and F1 of single units, micro and macro (mean of the F1 of each example).
+
+    Args:
+        prefix: what the units are, for the names of the numbers.
+    """
 
     higher_is_better = True
     hits: Tensor
@@ -66,8 +70,9 @@ class TokenF1(RationaleMetric):
     examples: Tensor
     skipped: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, *, prefix: str = "token") -> None:
         super().__init__()
+        self.prefix = prefix
         self._sums("hits", "selected", "gold", "precision", "recall", "f1", "examples", "skipped")
 
     def update(self, rationale: Rationale, batch: Batch) -> None:
@@ -80,15 +85,15 @@ class TokenF1(RationaleMetric):
         self._add(precision=precision.sum(), recall=recall.sum(), f1=f1(precision, recall).sum())
 
     def compute(self) -> dict[str, Tensor]:
-        """``token_{precision,recall,f1}`` micro, the same with ``_macro``, and ``examples_without_evidence``."""
+        """``<prefix>_{precision,recall,f1}`` micro, the same with ``_macro``, and ``examples_without_evidence``."""
         precision, recall = ratio(self.hits, self.selected), ratio(self.hits, self.gold)
         return {
-            "token_precision": precision,
-            "token_recall": recall,
-            "token_f1": f1(precision, recall),
-            "token_precision_macro": ratio(self.precision, self.examples),
-            "token_recall_macro": ratio(self.recall, self.examples),
-            "token_f1_macro": ratio(self.f1, self.examples),
+            f"{self.prefix}_precision": precision,
+            f"{self.prefix}_recall": recall,
+            f"{self.prefix}_f1": f1(precision, recall),
+            f"{self.prefix}_precision_macro": ratio(self.precision, self.examples),
+            f"{self.prefix}_recall_macro": ratio(self.recall, self.examples),
+            f"{self.prefix}_f1_macro": ratio(self.f1, self.examples),
             "examples_without_evidence": self.skipped,
         }
 

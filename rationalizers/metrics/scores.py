@@ -9,6 +9,7 @@ from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from rationalizers.batch import Batch
+from rationalizers.levels import group
 from rationalizers.metrics.floors import FLOORS, floors
 from rationalizers.metrics.plausibility import RationaleMetric, SpanF1, TokenAUPRC, TokenF1
 from rationalizers.metrics.selection import Selection
@@ -38,22 +39,32 @@ class Scores(nn.Module):
         self.plausibility = nn.ModuleDict(
             {name: nn.ModuleList([TokenF1(), SpanF1(), TokenAUPRC()]) for name in ("model", *(FLOORS if floors else ()))}
         )
+        self.sentences = nn.ModuleDict({name: TokenF1(prefix="sentence") for name in self.plausibility})
 
     def update(self, logits: Tensor, rationale: Rationale, batch: Batch) -> None:
-        """Add a batch with targets; plausibility only counts where the batch carries evidence."""
+        """Add a batch with targets; plausibility only counts where the batch carries evidence.
+
+        Counted are words, or the units themselves where single units were selected; and sentences where those were.
+        """
         self.loss.update(self.task.loss(logits, batch.y))
         for _, metric in self._prediction():
             metric.update(logits, batch.y)
-        self.selection.update(rationale, batch)
+        words = group(batch, "unit" if rationale.level == "unit" else "word")
+        self.selection.update(words.gather(rationale), words.batch)
         if "evidence" not in batch.fields:
             return
         selections = {"model": rationale}
         if len(self.plausibility) > 1:
             selections.update(floors(rationale, batch))
         for name, selection in selections.items():
+            counted = words.gather(selection)
             for metric in self._plausibility(name):
                 if "spans" not in metric.needs or batch.spans is not None:
-                    metric.update(selection, batch)
+                    metric.update(counted, words.batch)
+        if rationale.level == "sentence":
+            sentences = group(batch, "sentence")
+            for name, selection in selections.items():
+                self._sentences(name).update(sentences.gather(selection), sentences.batch)
 
     def compute(self) -> dict[str, float]:
         """Every number by name; floors are ``floor/<which>/<metric>``. Metrics that never saw a batch are absent."""
@@ -64,7 +75,7 @@ class Scores(nn.Module):
         numbers |= self.selection.compute()
         for name in self.plausibility:
             found: dict[str, Tensor] = {}
-            for metric in self._plausibility(name):
+            for metric in (*self._plausibility(name), self._sentences(name)):
                 if metric.update_called:
                     found |= metric.compute()
             if name != "model":
@@ -78,7 +89,7 @@ class Scores(nn.Module):
         for metric in (self.loss, self.selection, *(metric for _, metric in self._prediction())):
             metric.reset()
         for name in self.plausibility:
-            for metric in self._plausibility(name):
+            for metric in (*self._plausibility(name), self._sentences(name)):
                 metric.reset()
 
     def _prediction(self) -> Iterable[tuple[str, Metric]]:
@@ -92,3 +103,8 @@ class Scores(nn.Module):
         for metric in metrics:
             assert isinstance(metric, RationaleMetric)
             yield metric
+
+    def _sentences(self, name: str) -> RationaleMetric:
+        metric = self.sentences[name]
+        assert isinstance(metric, RationaleMetric)
+        return metric

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from rationalizers.report.dial import Dial, follows
 from rationalizers.report.page import number
 from rationalizers.report.result import Result
-from rationalizers.report.variant import UNSET, differing, flatten
+from rationalizers.report.setting import UNSET, differing, flatten
+from rationalizers.report.variant import natural
 
 FLOORS = {
     "random": "random words of the same number",
@@ -17,36 +19,45 @@ FLOORS = {
 }
 
 
-def caveats(runs: Sequence[tuple[Result, str]], metrics: Mapping[str, str]) -> list[str]:
+def caveats(runs: Sequence[tuple[Result, str]], metrics: Mapping[str, str], dials: Mapping[str, Dial]) -> list[str]:
     """Sentences about runs that are compared.
 
     Args:
         runs: each with the name of its group.
         metrics: the metrics that are compared, with their names.
+        dials: by data set, the number that curves are drawn over; that runs differ in it needs no note.
     """
     notes = []
     for dataset in sorted({result.dataset for result, _ in runs}):
         groups: dict[str, list[Result]] = {}
-        for result, method in sorted(runs, key=lambda each: (each[1], each[0].seed)):
+        for result, method in sorted(runs, key=lambda each: (natural(each[1]), each[0].seed)):
             if result.dataset == dataset:
                 groups.setdefault(method, []).append(result)
-        found = [*_data(groups), *_seeds(groups), *_gaps(groups, metrics), *_floors(groups)]
+        found = [*_data(groups, dials.get(dataset)), *_seeds(groups), *_gaps(groups, metrics), *_floors(groups)]
         notes += [f"{dataset}: {note}" for note in found]
     return notes
 
 
-def _data(groups: Mapping[str, Sequence[Result]]) -> list[str]:
+def _data(groups: Mapping[str, Sequence[Result]], dial: Dial | None) -> list[str]:
     """Keys of the data's configuration, other than its seed, that are not the same for all runs."""
     runs = [result for results in groups.values() for result in results]
     settings = [flatten(result, ("data",)) for result in runs]
     notes = []
     for key in differing(settings, [result.seed for result in runs]):
+        if dial is not None and all(run.method in dial.lines for run in runs) and _moved(settings, key, dial):
+            continue
         names: dict[str, list[str]] = {}
         for run, each in zip(runs, settings, strict=True):
             names.setdefault(each.get(key, UNSET), []).append(run.name)
         listed = "; ".join(f"{value} for {', '.join(having)}" for value, having in sorted(names.items()))
         notes.append(f"runs were not given the same data: {key} is {listed}.")
     return notes
+
+
+def _moved(settings: Sequence[Mapping[str, str]], key: str, dial: Dial) -> bool:
+    """Whether a key differs between runs only because the number that curves are drawn over does."""
+    moving = [each.get(dial.key, UNSET) for each in settings]
+    return follows([each.get(key, UNSET) for each in settings], moving)
 
 
 def _seeds(groups: Mapping[str, Sequence[Result]]) -> list[str]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rationalizers.extras import require
 from rationalizers.report.caveats import caveats
+from rationalizers.report.curve import cells, curve_tables, differences_at
+from rationalizers.report.dial import Dial, find_dials
 from rationalizers.report.result import Result, read_results
-from rationalizers.report.seeds import METRICS, Difference, Row, differences, rows
+from rationalizers.report.seeds import Difference, Row, differences, metrics_of, rows
+from rationalizers.report.setting import SECTIONS, flatten
 from rationalizers.report.table import Table, to_html, to_markdown, to_text
-from rationalizers.report.variant import variants
+from rationalizers.report.variant import natural, variants
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,11 +31,18 @@ class Comparison:
         methods: the name of the group of each: its method and, where runs of one method differ in more than the seed, what
             they differ in.
         notes: what a reader should know before believing the numbers.
+        dials: by data set, the number of the configuration that curves are drawn over.
     """
 
     results: tuple[Result, ...]
     methods: tuple[str, ...]
     notes: tuple[str, ...]
+    dials: Mapping[str, Dial]
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """The metrics that are compared, with their names."""
+        return metrics_of(self.results)
 
     @property
     def datasets(self) -> list[str]:
@@ -42,7 +52,8 @@ class Comparison:
     def groups(self, dataset: str) -> dict[str, list[Result]]:
         """The runs of a data set by method, both sorted; runs by seed."""
         found: dict[str, list[Result]] = {}
-        for result, method in sorted(zip(self.results, self.methods, strict=True), key=lambda each: (each[1], each[0].seed)):
+        runs = zip(self.results, self.methods, strict=True)
+        for result, method in sorted(runs, key=lambda each: (natural(each[1]), each[0].seed)):
             if result.dataset == dataset:
                 found.setdefault(method, []).append(result)
         return found
@@ -59,8 +70,8 @@ class Comparison:
             ImportError: pandas is not installed.
         """
         pandas = require("pandas", extra="report")
-        lines = [(dataset, row) for dataset in self.datasets for row in rows(self.groups(dataset))]
-        columns = [("runs", "n"), *((metric, statistic) for metric in METRICS for statistic in ("mean", "sd"))]
+        lines = [(dataset, row) for dataset in self.datasets for row in rows(self.groups(dataset), self.metrics)]
+        columns = [("runs", "n"), *((metric, statistic) for metric in self.metrics for statistic in ("mean", "sd"))]
         index = [(dataset, row.method, row.selection) for dataset, row in lines]
         frame: pd.DataFrame = pandas.DataFrame(
             [[row.n, *(value for pair in row.cells.values() for value in pair)] for _, row in lines],
@@ -73,7 +84,8 @@ class Comparison:
         """Paired differences between methods on the same data, over the seeds that both have.
 
         Args:
-            reference: every other method minus this one; ``None`` compares every pair, the second by name minus the first.
+            reference: every other method minus this one, as `pairs`; ``None`` compares every pair, the second by name minus the
+                first.
 
         Returns:
             ``dataset``, ``method``, ``reference``, ``metric``, ``n``, ``difference``, the 95 % paired t interval ``low`` and
@@ -89,12 +101,60 @@ class Comparison:
         frame: pd.DataFrame = pandas.DataFrame(lines, columns=columns)
         return frame
 
+    def curves(self) -> pd.DataFrame:
+        """Means over seeds along the number that runs were made for several values of.
+
+        Returns:
+            ``dataset``, ``dial`` (its key), ``method``, ``value``, ``metric``, ``n``, ``mean``, and the ends ``low`` and
+            ``high`` of the 95 % t interval, NaN for one run.
+
+        Raises:
+            ImportError: pandas or scipy is not installed.
+        """
+        pandas = require("pandas", extra="report")
+        columns = ["dataset", "dial", "method", "value", "metric", "n", "mean", "low", "high"]
+        lines = [
+            (dataset, dial.key, each.method, each.value, each.metric, each.n, each.mean, each.low, each.high)
+            for dataset, dial in self.dials.items()
+            for each in cells(dial, self.metrics)
+        ]
+        frame: pd.DataFrame = pandas.DataFrame(lines, columns=columns)
+        return frame
+
     def pairs(self, reference: str | None = None) -> dict[str, list[Difference]]:
-        """The differences by data set; arguments and errors as `differences`."""
-        if reference is not None and reference not in self.methods:
-            known = ", ".join(sorted(set(self.methods)))
+        """The differences by data set; arguments and errors as `differences`.
+
+        A method with curves may be the reference as a whole: other methods with curves are compared with it where the number
+        has the same value.
+        """
+        lines = {method for dial in self.dials.values() for method in dial.lines}
+        if reference is not None and reference not in self.methods and reference not in lines:
+            known = ", ".join(sorted({*self.methods, *lines}, key=natural))
             raise ValueError(f"'reference' must be one of the compared methods, {known}; got {reference!r}")
-        return {dataset: differences(self.groups(dataset), reference) for dataset in self.datasets}
+        found: dict[str, list[Difference]] = {}
+        for dataset in self.datasets:
+            groups, places = self.groups(dataset), self._places(dataset)
+            if reference is None or reference in self.methods:
+                found[dataset] = differences(groups, reference, self.metrics)
+            else:
+                bases = [name for name, place in places.items() if place[0] == reference]
+                every = [each for base in bases for each in differences(groups, base, self.metrics)]
+                found[dataset] = [each for each in every if not _apart(places.get(each.method), places[each.reference])]
+        return found
+
+    def pairs_to_read(self, reference: str | None = None) -> dict[str, list[Difference]]:
+        """As `pairs`, without those of runs on different curves, which `pairs_at` has, unless one of them is the reference."""
+        found = self.pairs(reference)
+        for dataset, dial in self.dials.items():
+            places = self._places(dataset)
+            if len(dial.lines) > 1 and (reference in dial.lines or reference not in self.methods):
+                found[dataset] = [each for each in found[dataset] if not {each.method, each.reference} <= places.keys()]
+        return found
+
+    def pairs_at(self, dataset: str, reference: str | None = None) -> list[tuple[float, Difference]]:
+        """Differences between methods with curves where the number has the same value, with that value."""
+        dial = self.dials[dataset]
+        return differences_at(dial, reference if reference in dial.lines else None, self.metrics)
 
     def rows(self, dataset: str) -> list[Row]:
         """The table of a data set to read.
@@ -102,7 +162,7 @@ class Comparison:
         A floor that equals selecting everything, as all do for a method that selects everything, is not repeated; selecting
         everything comes once, at the end and without a method, where it is the same for all methods.
         """
-        found = rows(self.groups(dataset))
+        found = rows(self.groups(dataset), self.metrics)
         everything = {row.method: row for row in found if row.selection == "all"}
         last = next(iter(everything.values()), None)
         shared = last is not None and len(everything) > 1 and all(row.same(last) for row in everything.values())
@@ -131,15 +191,16 @@ class Comparison:
         return self.to_html()
 
     def _tables(self, reference: str | None) -> list[Table]:
+        metrics = self.metrics
         means, paired = [], []
-        for dataset, found in self.pairs(reference).items():
+        for dataset, found in self.pairs_to_read(reference).items():
             for row in self.rows(dataset):
                 indent = "  " if row.floor and row.method else ""
                 means.append([dataset, indent + row.name, "" if row.floor else str(row.n), *row.text()])
             for each in found:
-                paired.append([dataset, f"{each.method} − {each.reference}", METRICS[each.metric], *each.text()])
+                paired.append([dataset, f"{each.method} − {each.reference}", metrics[each.metric], *each.text()])
         tables = [
-            Table("Test split, mean ± standard deviation over n seeds", ["data", "method", "n", *METRICS.values()], means),
+            Table("Test split, mean ± standard deviation over n seeds", ["data", "method", "n", *metrics.values()], means),
             Table(
                 "Paired differences over n common seeds (p is not corrected for the number of comparisons)",
                 ["data", "pair", "metric", "n", "difference", "95 % t interval", "p"],
@@ -147,28 +208,46 @@ class Comparison:
                 names=3,
             ),
         ]
+        for dataset, dial in self.dials.items():
+            tables += curve_tables(dataset, dial, self.pairs_at(dataset, reference), metrics)
         return [table for table in tables if table.rows]
 
+    def _places(self, dataset: str) -> dict[str, tuple[str, float]]:
+        """Method and value of the groups that are on a curve."""
+        dial = self.dials.get(dataset)
+        if dial is None:
+            return {}
+        found = {name: dial.place(results[0]) for name, results in self.groups(dataset).items()}
+        return {name: place for name, place in found.items() if place is not None}
 
-def compare(folders: Iterable[str | Path]) -> Comparison:
+
+def compare(folders: Iterable[str | Path], *, dial: str | None = None) -> Comparison:
     """Read finished runs and group them.
 
     Args:
         folders: run folders; unfinished ``.partial`` ones are left out with a note. `rationalizers.report.result.find_runs` lists
             those below a folder.
+        dial: dotted key of the number that curves are drawn over; ``None`` takes the one in which runs of a method differ.
 
     Raises:
         FileNotFoundError: a folder is not a finished run; names folder and file.
-        ValueError: a file does not hold what it should, or there is no finished run.
+        ValueError: a file does not hold what it should, there is no finished run, or ``dial`` is no number in which runs differ.
     """
     results, notes = read_results(folders)
     results.sort(key=lambda result: (result.dataset, result.method, result.seed, result.name, str(result.folder)))
-    methods, described = variants(results)
-    notes += described
-    kept: dict[tuple[str, str, int], int] = {}
-    for place, (result, method) in enumerate(zip(results, methods, strict=True)):
-        first = kept.setdefault((result.dataset, method, result.seed), place)
-        if first != place:
-            notes.append(f"{result.folder} repeats {results[first].folder} (same data, configuration and seed) and was left out.")
-    chosen = [(results[place], methods[place]) for place in kept.values()]
-    return Comparison(tuple(run for run, _ in chosen), tuple(name for _, name in chosen), (*notes, *caveats(chosen, METRICS)))
+    kept: dict[tuple[str, str, int, str], Result] = {}
+    for result in results:
+        settings = str(sorted(flatten(result, SECTIONS).items()))
+        first = kept.setdefault((result.dataset, result.method, result.seed, settings), result)
+        if first is not result:
+            notes.append(f"{result.folder} repeats {first.folder} (same data, configuration and seed) and was left out.")
+    chosen = list(kept.values())
+    dials, told = find_dials(chosen, dial)
+    methods, described = variants(chosen, dials)
+    warned = caveats(list(zip(chosen, methods, strict=True)), metrics_of(chosen), dials)
+    return Comparison(tuple(chosen), tuple(methods), (*notes, *told, *described, *warned), dials)
+
+
+def _apart(one: tuple[str, float] | None, other: tuple[str, float]) -> bool:
+    """Whether both are on curves, at different values."""
+    return one is not None and one[1] != other[1]

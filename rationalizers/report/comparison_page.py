@@ -6,16 +6,19 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from rationalizers.report.comparison import Comparison, compare
-from rationalizers.report.figure import Point, scatter_chart
+from rationalizers.report.curve import cell_rows, curve_charts
+from rationalizers.report.dial import label
+from rationalizers.report.figure import MARKERS, Point, scatter_chart
 from rationalizers.report.highlight import card, key
 from rationalizers.report.page import render
 from rationalizers.report.result import Result
 from rationalizers.report.run_page import draw, share_out
-from rationalizers.report.seeds import METRICS, SELECTIONS, Difference, Row, rows
+from rationalizers.report.seeds import SELECTIONS, Difference, Row, rows
 from rationalizers.run import write_atomically
 
 if TYPE_CHECKING:
@@ -29,7 +32,14 @@ GROUPS = {
 }
 
 
-def write_comparison(folders: Iterable[str | Path], path: str | Path, *, reference: str | None = None, examples: int = 6) -> Path:
+def write_comparison(
+    folders: Iterable[str | Path],
+    path: str | Path,
+    *,
+    reference: str | None = None,
+    examples: int = 6,
+    dial: str | None = None,
+) -> Path:
     """Write a page that compares runs: one file that needs no other and asks nothing of the network.
 
     Args:
@@ -37,58 +47,111 @@ def write_comparison(folders: Iterable[str | Path], path: str | Path, *, referen
         path: the file to write. Links to the reports of the runs are relative to it.
         reference: compare every other method with this one; ``None`` compares every pair.
         examples: how many texts to show for each data set, chosen by a hash of their names.
+        dial: dotted key of the number that curves are drawn over; ``None`` takes the one in which runs of a method differ.
 
     Returns:
         the file.
 
     Raises:
         FileNotFoundError: a folder is not a finished run; names folder and file.
-        ValueError: a file does not hold what it should, there is no finished run, or no run has the method ``reference``.
+        ValueError: a file does not hold what it should, there is no finished run, no run has the method ``reference``, or
+            ``dial`` is no number in which runs differ.
         ImportError: the extra ``report`` is not installed.
     """
-    comparison, path = compare(folders), Path(path)
-    sections = [
-        {
-            "dataset": dataset,
-            "rows": comparison.rows(dataset),
-            "chart": chart(dataset, rows(comparison.groups(dataset))),
-            "pairs": pair_rows(differences),
-            "runs": {method: links(results, path) for method, results in comparison.groups(dataset).items()},
-            "examples": side_by_side(comparison, dataset, examples),
-        }
-        for dataset, differences in comparison.pairs(reference).items()
-    ]
-    page = render("comparison.html.j2", title="Comparison of runs", sections=sections, notes=comparison.notes, metrics=METRICS)
+    comparison, path = compare(folders, dial=dial), Path(path)
+    sections = []
+    for dataset, differences in comparison.pairs_to_read(reference).items():
+        groups = comparison.groups(dataset)
+        sections.append(
+            {
+                "dataset": dataset,
+                "rows": comparison.rows(dataset),
+                "seconds": {method: seconds_per_epoch(results) for method, results in groups.items()},
+                "encoded": any("encoding_seconds" in result.timing for results in groups.values() for result in results),
+                "chart": chart(dataset, rows(groups, comparison.metrics)),
+                "curves": curves(comparison, dataset, reference),
+                "pairs": pair_rows(differences, scales(differences)),
+                "runs": {method: links(results, path) for method, results in groups.items()},
+                "examples": side_by_side(comparison, dataset, examples),
+            }
+        )
+    page = render(
+        "comparison.html.j2", title="Comparison of runs", sections=sections, notes=comparison.notes, metrics=comparison.metrics
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page)
     return path
 
 
 def chart(dataset: str, found: Sequence[Row]) -> Markup | None:
-    """Accuracy against token F1; ``None`` where no method has both."""
+    """Accuracy against token F1; ``None`` where no method has both, or more have than there are markers."""
     floors = {(row.method, row.selection): row.cells["token_f1"][0] for row in found if row.floor}
     points = []
     for row in found:
         (x, x_error), (y, y_error) = row.cells["accuracy"], row.cells["token_f1"]
         if not row.floor and not math.isnan(x + y):
             points.append(Point(row.method, x, y, x_error, y_error, floors.get((row.method, "random"), math.nan)))
-    if not points:
+    if not 0 < len(points) <= len(MARKERS):
         return None
     everything = floors.get((points[0].name, "all"))
     line = None if everything is None else (SELECTIONS["all"], everything)
     return scatter_chart(f"Accuracy and token F1 on {dataset}", points, x="accuracy", y="token F1", line=line)
 
 
-def pair_rows(differences: Sequence[Difference]) -> list[dict[str, Any]]:
-    """One row for each pair of methods; each metric has a scale of its own, with zero in the middle.
+def curves(comparison: Comparison, dataset: str, reference: str | None) -> dict[str, Any] | None:
+    """Charts, means and differences along the dial of a data set; ``None`` where it has none."""
+    dial = comparison.dials.get(dataset)
+    if dial is None:
+        return None
+    at: dict[float, list[Difference]] = {}
+    for value, difference in comparison.pairs_at(dataset, reference):
+        at.setdefault(value, []).append(difference)
+    # One scale over all values, so that the rows of a pair can be compared.
+    limits = scales([each for found in at.values() for each in found])
+    pairs = [(value, row) for value, found in at.items() for row in pair_rows(found, limits)]
+    return {
+        "dial": dial,
+        "charts": curve_charts(dataset, dial, comparison.metrics),
+        "floors": any(
+            name.startswith("floor/random/")
+            for line in dial.lines.values()
+            for runs in line.values()
+            for run in runs
+            for name in run.test
+        ),
+        "rows": [(method, label(value), n, found) for method, value, n, found in cell_rows(dial, comparison.metrics)],
+        "pairs": [
+            (label(value), row)
+            for value, row in sorted(pairs, key=lambda each: (each[1]["reference"], each[1]["method"], each[0]))
+        ],
+    }
 
-    Returns:
-        ``method``, ``reference``, and ``cells``: by metric the difference and where to draw it and its interval, in percent.
-    """
+
+def seconds_per_epoch(results: Sequence[Result]) -> float:
+    """Mean over runs; NaN where none has it."""
+    found = [result.timing["seconds_per_epoch"] for result in results if "seconds_per_epoch" in result.timing]
+    return fmean(found) if found else math.nan
+
+
+def scales(differences: Sequence[Difference]) -> dict[str, float]:
+    """The largest end of an interval for each metric, on either side of zero."""
     limits: dict[str, float] = {}
     for each in differences:
         bounds = (each.difference, each.low, each.high) if each.known else (each.difference,)
         limits[each.metric] = max(limits.get(each.metric, 0.0), *map(abs, bounds))
+    return limits
+
+
+def pair_rows(differences: Sequence[Difference], limits: Mapping[str, float]) -> list[dict[str, Any]]:
+    """One row for each pair of methods; each metric has a scale of its own, with zero in the middle.
+
+    Args:
+        differences: of any pairs.
+        limits: where the scale of each metric ends.
+
+    Returns:
+        ``method``, ``reference``, and ``cells``: by metric the difference and where to draw it and its interval, in percent.
+    """
     lines: dict[tuple[str, str], dict[str, Any]] = {}
     for each in differences:
         scale = 48 / limits[each.metric] if limits[each.metric] > 0 else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,21 @@ class Point:
     x_error: float
     y_error: float
     floor: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Means along a number, with their intervals.
+
+    Args:
+        name: what they are of.
+        points: ``(x, mean, half the width of its interval)`` by x; a NaN width is none.
+        floor: points ``(x, height)`` below which the means say little; may be empty.
+    """
+
+    name: str
+    points: Sequence[tuple[float, float, float]]
+    floor: Sequence[tuple[float, float]]
 
 
 def line_chart(title: str, lines: Mapping[str, Sequence[tuple[float, float]]], *, best: float) -> Markup:
@@ -101,6 +117,73 @@ def scatter_chart(title: str, points: Sequence[Point], *, x: str, y: str, line: 
     return _drawing(title, draw, size=(5.0, 3.2), legend=True)
 
 
+def curve_chart(title: str, curves: Sequence[Curve], *, x: str, line: tuple[str, Sequence[tuple[float, float]]] | None) -> Markup:
+    """Named curves of shares with error bars, the floor of each as a thin dotted line, and one floor for all of them.
+
+    The horizontal axis is logarithmic where positive values span more than a factor of 30.
+
+    Args:
+        title: said to those who do not see the chart; unlike that of any other chart of the page.
+        curves: in the order of the legend; one without points keeps its colour free.
+        x: name of the horizontal axis.
+        line: name and points ``(x, height)`` of a floor.
+    """
+    transforms, ticker = (require(f"matplotlib.{name}", extra="report") for name in ("transforms", "ticker"))
+    places = sorted({point[0] for curve in curves for point in curve.points})
+
+    def draw(axes: Axes) -> None:
+        if min(places) > 0 and max(places) > 30 * min(places):
+            axes.set_xscale("log")
+        for place, curve in enumerate(curves):
+            if not curve.points:
+                continue
+            # A few points apart, so that error bars at the same value can be told apart.
+            shift = (place - (len(curves) - 1) / 2) * min(3, 12 / len(curves)) / 72
+            figure = axes.get_figure()
+            assert figure is not None
+            moved = axes.transData + transforms.ScaledTranslation(shift, 0, figure.dpi_scale_trans)
+            color, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
+            values, means, halves = zip(*curve.points, strict=True)
+            axes.errorbar(
+                values, means, yerr=halves, color=color, label=curve.name, transform=moved,
+                marker=marker, markersize=5.5, linewidth=1.6, elinewidth=1.2, capsize=2.5,
+            )  # fmt: skip
+            if curve.floor:
+                axes.plot(*zip(*curve.floor, strict=True), color=color, linewidth=1, linestyle=(0, (1, 2.5)))
+            # What is drawn beside its place does not count for the axes by itself.
+            widths = [0.0 if math.isnan(half) else half for half in halves]
+            ends = [
+                (value, mean + sign * width) for value, mean, width in zip(values, means, widths, strict=True) for sign in (-1, 1)
+            ]
+            axes.update_datalim(ends)
+        if line is not None:
+            # Among error bars, so that it comes last in the legend.
+            values, heights = zip(*line[1], strict=True)
+            axes.errorbar(values, heights, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label=line[0])
+        axes.margins(0.06)
+        axes.xaxis.set_major_locator(ticker.FixedLocator(places))
+        axes.xaxis.set_minor_locator(ticker.NullLocator())
+        axes.xaxis.set_major_formatter(ticker.FixedFormatter(_labels(places, logarithmic=axes.get_xscale() == "log")))
+        axes.yaxis.set_major_locator(ticker.MaxNLocator(nbins=5))
+        bottom, top = axes.get_ylim()
+        # Both are shares.
+        axes.set_ylim(max(bottom, -0.02), min(top, 1.02))
+        axes.set_xlabel(x)
+
+    return _drawing(title, draw, size=(3.6, 2.7), legend=True)
+
+
+def _labels(places: Sequence[float], *, logarithmic: bool) -> list[str]:
+    """What to write at places along an axis: nothing where the last label is too near."""
+    across = [math.log(place) if logarithmic else place for place in places]
+    labels, last = [], -math.inf
+    for place, at in zip(places, across, strict=True):
+        near = at - last < 0.11 * (across[-1] - across[0])
+        labels.append("" if near else f"{place:.6g}")
+        last = last if near else at
+    return labels
+
+
 def _drawing(title: str, draw: Callable[[Axes], None], *, size: tuple[float, float], legend: bool) -> Markup:
     """What ``draw`` draws, without global state of matplotlib and equal byte for byte in every process."""
     matplotlib = require("matplotlib", extra="report")
@@ -138,7 +221,7 @@ def _inline(document: str, title: str) -> Markup:
     document = re.sub(r"; font-family: [^;\"]*", "", document)
     document = re.sub(r"<style.*?</style>", "", document, count=1, flags=re.DOTALL)
     # Ids that nothing refers to would be there once for every chart of the page.
-    document = re.sub(r' id="[a-z0-9.]+_\d+"', "", document)
+    document = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", document)
     found = re.search(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', document)
     assert found is not None
     opening: Markup = markupsafe.Markup('<svg role="img" viewBox="{}" aria-label="{}"><title>{}</title>')

@@ -58,6 +58,11 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def brief(seconds: float) -> str:
+    """A short time in seconds, with three digits."""
+    return number(seconds, digits=0 if seconds >= 100 else 1 if seconds >= 10 else 2 if seconds >= 1 else 3)
+
+
 @cache
 def _environment() -> Environment:
     jinja2 = require("jinja2", extra="report")
@@ -68,5 +73,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, spread=spread, probability=probability, duration=duration)
+    environment.filters.update(number=number, spread=spread, probability=probability, duration=duration, brief=brief)
     return environment

@@ -12,8 +12,9 @@ import yaml
 from rationalizers.report.caveats import FLOORS
 from rationalizers.report.figure import line_chart
 from rationalizers.report.highlight import agreement, card, key
-from rationalizers.report.page import number, render
+from rationalizers.report.page import brief, number, render
 from rationalizers.report.result import Result, read_result
+from rationalizers.report.seeds import SENTENCES
 from rationalizers.run import write_atomically
 
 T = TypeVar("T")
@@ -31,6 +32,12 @@ NAMES = {
     "token_f1_macro": "Token F1 per text",
     "token_precision_macro": "Token precision per text",
     "token_recall_macro": "Token recall per text",
+    "sentence_f1": "Sentence F1",
+    "sentence_precision": "Sentence precision",
+    "sentence_recall": "Sentence recall",
+    "sentence_f1_macro": "Sentence F1 per text",
+    "sentence_precision_macro": "Sentence precision per text",
+    "sentence_recall_macro": "Sentence recall per text",
     "iou_f1@0.1": "IoU F1 at 0.1",
     "iou_f1@0.5": "IoU F1 at 0.5",
     "exact_f1": "Exact-span F1",
@@ -75,9 +82,11 @@ def write_report(folder: Path, *, examples: int = 12) -> Path:
         title=result.name,
         result=result,
         seconds=result.timing.get("fit_seconds"),
+        encoding=encoding(result.timing),
         warnings=floor_warnings(result.test),
         plausibility=plausibility,
         other=other,
+        sentences=any(row["name"] in (NAMES[name] for name in SENTENCES) for row in plausibility),
         floors=list(dict.fromkeys(name for row in plausibility for name in row["floors"])),
         curves=curves(result),
         groups=groups,
@@ -101,18 +110,27 @@ def floor_warnings(numbers: Mapping[str, float]) -> list[str]:
     ]
 
 
+def encoding(timing: Mapping[str, Any]) -> str | None:
+    """How long the states of a frozen encoder took; ``None`` where none were computed."""
+    seconds, documents = timing.get("encoding_seconds"), timing.get("encoding_documents")
+    if seconds is None or documents is None:
+        return None
+    each = f" ({brief(seconds / documents)} s per document)" if documents else ""
+    return f"states of {documents:,} documents in {brief(seconds)} s{each}, once"
+
+
 def metric_rows(result: Result) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Test numbers that have floors, with them, and all others, with the number of the validation split."""
     floors: dict[str, dict[str, float]] = {}
-    for name, value in result.test.items():
-        if name.startswith("floor/"):
-            _, floor, metric = name.split("/", 2)
-            floors.setdefault(floor, {})[metric] = value
-    known = [name for name in NAMES if name in result.test]
-    order = [*known, *(name for name in result.test if name not in NAMES and not name.startswith("floor/"))]
+    # Other parts of the framework may add what has no place in a table of numbers.
+    test = {name: value for name, value in result.test.items() if value is None or isinstance(value, (int, float))}
+    for name in [name for name in test if name.startswith("floor/") and name.count("/") > 1]:
+        _, floor, metric = name.split("/", 2)
+        floors.setdefault(floor, {})[metric] = test.pop(name)
+    order = [*(name for name in NAMES if name in test), *(name for name in test if name not in NAMES)]
     plausibility, other = [], []
     for name in order:
-        model = result.test[name]
+        model = test[name]
         row = {"name": NAMES.get(name, name), "model": model, "digits": 0 if name in COUNTS else 3}
         beside = {floor: numbers[name] for floor, numbers in floors.items() if name in numbers}
         if beside:

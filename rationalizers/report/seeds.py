@@ -7,7 +7,7 @@ in 75 to 84 % of the cases with three to five seeds, t intervals in 93 to 97 %.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean, stdev
@@ -23,6 +23,12 @@ METRICS = {
     "token_recall": "token recall",
     "iou_f1@0.5": "IoU F1 at 0.5",
     "selected_share": "selected share",
+}
+# Of runs whose method selects whole sentences.
+SENTENCES = {
+    "sentence_f1": "sentence F1",
+    "sentence_precision": "sentence precision",
+    "sentence_recall": "sentence recall",
 }
 SELECTIONS = {
     "model": "",
@@ -43,7 +49,7 @@ class Row:
         method: name of the group of runs; empty for a floor that is the same for all of them.
         selection: ``model`` or the name of a floor.
         n: how many runs.
-        cells: mean and standard deviation (n − 1 in the denominator) of each of `METRICS`; NaN where there is none.
+        cells: mean and standard deviation (n − 1 in the denominator) of each metric; NaN where there is none.
     """
 
     method: str
@@ -66,7 +72,7 @@ class Row:
         return all(
             math.isclose(self.cells[name][0], other.cells[name][0], abs_tol=1e-9)
             or (math.isnan(self.cells[name][0]) and math.isnan(other.cells[name][0]))
-            for name in METRICS
+            for name in self.cells
         )
 
     def text(self) -> list[str]:
@@ -81,7 +87,7 @@ class Difference:
     Args:
         method: the one.
         reference: the other.
-        metric: one of `METRICS`.
+        metric: its key.
         n: how many seeds both have.
         difference: mean over seeds.
         low: lower end of the 95 % interval; NaN where the differences have no spread.
@@ -109,34 +115,42 @@ class Difference:
         return [str(self.n), number(self.difference, sign=True), interval, probability(self.p)]
 
 
-def rows(groups: Mapping[str, Sequence[Result]]) -> list[Row]:
+def metrics_of(results: Iterable[Result]) -> dict[str, str]:
+    """The metrics to show of some runs, with their names: `METRICS`, and `SENTENCES` where any run has one of them."""
+    return {**METRICS, **(SENTENCES if any(SENTENCES.keys() & result.test.keys() for result in results) else {})}
+
+
+def rows(groups: Mapping[str, Sequence[Result]], metrics: Iterable[str]) -> list[Row]:
     """For each method a row, followed by one for each floor that its runs have."""
+    metrics = list(metrics)
     found = []
     for method, results in groups.items():
         for selection in SELECTIONS:
             prefix = "" if selection == "model" else f"floor/{selection}/"
-            values = {metric: _values(results, prefix + metric) for metric in METRICS}
+            values = {metric: values_of(results, prefix + metric) for metric in metrics}
             if not prefix or any(values.values()):
                 found.append(Row(method, selection, len(results), {name: _summary(each) for name, each in values.items()}))
     return found
 
 
-def differences(groups: Mapping[str, Sequence[Result]], reference: str | None) -> list[Difference]:
+def differences(groups: Mapping[str, Sequence[Result]], reference: str | None, metrics: Iterable[str]) -> list[Difference]:
     """Paired differences in every metric; pairs without a common seed are left out.
 
     Args:
         groups: runs by method.
         reference: every other method minus this one; ``None`` compares every pair, the later minus the earlier.
+        metrics: their keys.
     """
+    metrics = list(metrics)
     if reference is None:
         pairs = list(combinations(groups, 2))
     else:
         pairs = [(reference, method) for method in groups if method != reference and reference in groups]
     found = []
     for base, method in pairs:
-        for metric in METRICS:
+        for metric in metrics:
             left, right = (
-                {result.seed: result.test[metric] for result in groups[name] if metric in result.test} for name in (method, base)
+                {result.seed: result.test[metric] for result in groups[name] if _known(result, metric)} for name in (method, base)
             )
             paired = [left[seed] - right[seed] for seed in sorted(left.keys() & right.keys())]
             if paired:
@@ -154,12 +168,26 @@ def paired_t(paired: Sequence[float]) -> tuple[float, float, float]:
     error = stdev(paired) / math.sqrt(n) if n > 1 else 0.0
     if error <= 1e-12 * max(1.0, abs(mean)):
         return math.nan, math.nan, math.nan
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * error
+    half = half_width(paired)
     return mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, n - 1))
 
 
-def _values(results: Sequence[Result], metric: str) -> list[float]:
-    return [result.test[metric] for result in results if metric in result.test]
+def half_width(values: Sequence[float]) -> float:
+    """Half of the 95 % interval of a mean, t_{.975, n−1} s / √n; NaN for less than two values."""
+    n = len(values)
+    if n < 2:
+        return math.nan
+    stats = require("scipy.stats", extra="report")
+    return float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * stdev(values) / math.sqrt(n)
+
+
+def values_of(results: Sequence[Result], metric: str) -> list[float]:
+    """A test number of each run that has it."""
+    return [result.test[metric] for result in results if _known(result, metric)]
+
+
+def _known(result: Result, metric: str) -> bool:
+    return isinstance(result.test.get(metric), (int, float))
 
 
 def _summary(values: Sequence[float]) -> tuple[float, float]:

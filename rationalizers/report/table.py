@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rationalizers.extras import require
@@ -32,13 +32,13 @@ class Table:
 
 
 def to_text(tables: Sequence[Table], notes: Sequence[str], *, width: int) -> str:
-    """Tables and notes in plain characters, at most ``width`` columns wide."""
+    """Tables and notes in plain characters, at most ``width`` columns wide; a table that is wider goes on below."""
     console_module, table_module, text_module = (require(f"rich.{name}", extra="report") for name in ("console", "table", "text"))
     file = io.StringIO()
     console = console_module.Console(
         file=file, width=width, color_system=None, highlight=False, emoji=False, legacy_windows=False
     )
-    for table in tables:
+    for table in (part for whole in tables for part in _fit(whole, width)):
         # Text objects are not parsed: a name may hold brackets.
         drawn = table_module.Table(title=text_module.Text(table.title), title_justify="left")
         for place, name in enumerate(table.head):
@@ -66,6 +66,28 @@ def to_markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
 def to_html(tables: Sequence[Table], notes: Sequence[str]) -> Markup:
     """Tables and notes as HTML without a style of their own."""
     return render("tables.html.j2", tables=tables, notes=notes)
+
+
+def _fit(table: Table, width: int) -> list[Table]:
+    """The table with its names repeated beside as many of its columns of numbers as there is room for."""
+    widths = [max(len(row[place]) for row in (table.head, *table.rows)) + 3 for place in range(len(table.head))]
+    named = list(range(table.names))
+    # Longer names are broken into lines.
+    room = width - 1 - min(sum(widths[: table.names]), width // 2)
+    parts: list[list[int]] = [[]]
+    for place in range(table.names, len(table.head)):
+        if parts[-1] and sum(widths[each] for each in parts[-1]) + widths[place] > room:
+            parts.append([])
+        parts[-1].append(place)
+    return [
+        replace(
+            table,
+            title=table.title if number == 0 else f"{table.title}, continued",
+            head=[table.head[place] for place in named + part],
+            rows=[[row[place] for place in named + part] for row in table.rows],
+        )
+        for number, part in enumerate(parts)
+    ]
 
 
 def _escape(text: str) -> str:

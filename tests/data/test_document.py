@@ -37,6 +37,10 @@ def test_a_field_needs_a_value_for_each_word(values):
         Document("r1", WORDS, fields={"shortcut": (0, 0, 1), "sentence": values})
 
 
+def test_a_field_may_hold_numbers_that_are_not_whole():
+    assert Document("r1", WORDS, fields={"replaceable": (0.5, 0.0, 2.5)}).fields["replaceable"] == (0.5, 0.0, 2.5)
+
+
 def test_documents_are_values():
     document = Document("r1", WORDS, label="bad")
     assert document == Document("r1", WORDS, label="bad")

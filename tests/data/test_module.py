@@ -8,6 +8,7 @@ import torch
 from rationalizers.build import trusting
 from rationalizers.data.document import Corpus, Document, Source
 from rationalizers.data.module import LengthBuckets, LongestFirst, TextData
+from rationalizers.data.statistics import WordStatistics
 from rationalizers.segment import lengths
 from tests.tiny import SIZES, TinyCorpus, data_config
 
@@ -126,8 +127,10 @@ def test_an_example_without_label_is_named():
         ({"labelled_share": -0.1}, ValueError, r"'labelled_share' must be in \[0, 1\], got -0.1"),
         ({"labelled_share": 1.1}, ValueError, r"'labelled_share' must be in \[0, 1\], got 1.1"),
         ({"corpus": {"_target_": "rationalizers.data.words.WordFeaturizer"}}, ValueError, "not a subclass of .*Source"),
-        ({"featurizer": {"_target_": "tests.tiny.TinyCorpus"}}, ValueError, "not a subclass of .*WordFeaturizer"),
+        ({"featurizer": {"_target_": "tests.tiny.TinyCorpus"}}, ValueError, "not a subclass of .*TextFeaturizer"),
         ({"corpus": {}}, TypeError, "naming a Source"),
+        ({"statistics": {"per": "word"}}, ValueError, "'per' must be one of document, sentence; got 'word'"),
+        ({"statistics": {"pre": "word"}}, TypeError, "pre"),
     ],
 )
 def test_bad_arguments_are_named(changes, error, message):
@@ -174,6 +177,51 @@ def test_evaluation_splits_are_never_labelled(split):
 
 def test_without_annotation_nothing_is_labelled():
     assert labelled(ready(corpus=given(annotated=False), labelled_share=1.0)) == set()
+
+
+# Words to replace -----------------------------------------------------------------------------------------------------
+
+
+def test_training_documents_say_how_replaceable_their_words_are():
+    data, corpus = ready(), TinyCorpus().load()
+    statistics = WordStatistics(per="document")
+    statistics.fit(corpus.splits["train"])
+    for row, document in zip(data.splits["train"], corpus.splits["train"], strict=True):
+        assert row.fields["replaceable"].tolist() == pytest.approx(list(statistics.replacement(document)))
+    for split in ("val", "test"):
+        assert all("replaceable" not in row.fields for row in data.splits[split])
+
+
+def test_a_query_is_never_replaced():
+    data = ready(corpus={"_target_": "tests.tiny.TinyCorpus", "query": True})
+    for row in data.splits["train"]:
+        assert row.fixed[:5].all()
+        assert not row.fields["replaceable"][row.fixed].any()
+    assert "was" not in data.statistics.words
+
+
+def test_statistics_can_be_told_how():
+    corpus = {"_target_": "rationalizers.data.toy.ToyReviews", "train": 20, "val": 4, "test": 4}
+    by_document, by_sentence = (ready(corpus=corpus, statistics={"per": per}) for per in ("document", "sentence"))
+    assert by_document.statistics.words == by_sentence.statistics.words
+    for whole, part in zip(by_document.splits["train"], by_sentence.splits["train"], strict=True):
+        assert whole.fields["replaceable"].mean().item() == pytest.approx(1, abs=1e-5)
+        for sentence in part.fields["sentence"].unique():
+            q = part.fields["replaceable"][part.fields["sentence"] == sentence]
+            assert q.mean().item() == pytest.approx(1, abs=1e-5) or not q.any()
+    with pytest.raises(ValueError, match="does not say where its sentences are"):
+        ready(corpus=given(), statistics={"per": "sentence"})
+
+
+def test_replacements_are_the_words_of_the_training_split():
+    data = ready()
+    table = data.replacements()
+    assert table.probability is data.statistics.probability
+    assert [data.featurizer.vocabulary[row] for row in table.units.tolist()] == [
+        word.lower() if word.lower() in data.featurizer.vocabulary else "<unk>" for word in data.statistics.words
+    ]
+    with pytest.raises(ValueError, match="call 'setup' first"):
+        make().replacements()
 
 
 # Order ----------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ import torch
 
 from rationalizers.base import Output
 from rationalizers.data.document import Document
-from rationalizers.data.words import MASK, SEPARATOR, UNKNOWN, WordFeaturizer
+from rationalizers.data.text import SEPARATOR
+from rationalizers.data.words import MASK, UNKNOWN, WordFeaturizer
 from rationalizers.rationale import Rationale
 from rationalizers.task import Task
 
@@ -157,6 +158,19 @@ def test_only_known_evidence_can_be_trained_on(annotated, asked, labelled):
 def test_a_document_without_words_is_named():
     with pytest.raises(ValueError, match="document 'hollow' has no words"):
         fitted().encode(Document("hollow", (), query=("q",)))
+
+
+def test_words_outside_any_document_are_one_unit_each():
+    words = fitted()
+    units, ptr = words.units_of(("Film", "unheard", "dull"))
+    assert [words.vocabulary[row] for row in units.tolist()] == ["film", UNKNOWN, "dull"]
+    assert ptr.tolist() == [0, 1, 2, 3]
+    assert [each.tolist() for each in words.units_of(())] == [[], [0]]
+
+
+def test_sentences_that_are_cut_off_are_counted():
+    assert fitted(max_words=4).encode(REVIEW).fields["sentences_cut"].tolist() == [1] * 4
+    assert fitted().encode(REVIEW).fields["sentences_cut"].tolist() == [0] * 7
 
 
 # Batches of raw input -------------------------------------------------------------------------------------------------

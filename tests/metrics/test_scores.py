@@ -155,7 +155,7 @@ def test_before_the_first_batch_there_are_no_numbers():
 def test_every_state_knows_how_to_meet_that_of_another_process():
     scores = Scores(TASK, floors=True)
     metrics = [module for module in scores.modules() if isinstance(module, Metric)]
-    assert len(metrics) == 4 + 3 * (1 + len(FLOORS))
+    assert len(metrics) == 4 + 4 * (1 + len(FLOORS))
     for metric in metrics:
         assert metric._reductions
         assert all(reduction is not None for reduction in metric._reductions.values())

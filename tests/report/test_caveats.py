@@ -8,7 +8,7 @@ from tests.report.run_folders import PREDICTION, TEST, write_run
 
 def notes(tmp_path, *described):
     runs = [read_result(write_run(tmp_path, **each)) for each in described]
-    return caveats([(run, run.method) for run in runs], METRICS)
+    return caveats([(run, run.method) for run in runs], METRICS, {})
 
 
 PAIR = [{"method": method, "seed": seed} for method in ("full", "rnp") for seed in (0, 1)]

@@ -4,7 +4,7 @@ import pytest
 
 from rationalizers.report import write_report
 from rationalizers.report.comparison import compare
-from rationalizers.report.comparison_page import links, pair_rows, side_by_side, write_comparison
+from rationalizers.report.comparison_page import links, pair_rows, scales, side_by_side, write_comparison
 from rationalizers.report.seeds import Difference
 from tests.report.page_check import check_page
 from tests.report.run_folders import PREDICTION, TEST, record, records, write_run
@@ -120,7 +120,7 @@ def test_intervals_are_drawn_around_zero_on_the_scale_of_their_metric():
     wide = Difference("b", "a", "accuracy", 3, 0.1, -0.2, 0.4, 0.3)
     constant = Difference("c", "a", "accuracy", 3, -0.4, NAN, NAN, NAN)
     zero = Difference("b", "a", "token_f1", 3, 0.0, NAN, NAN, NAN)
-    first, second = pair_rows([wide, zero, constant])
+    first, second = pair_rows([wide, zero, constant], scales([wide, zero, constant]))
     assert first["cells"]["accuracy"]["at"] == pytest.approx({"mean": 62, "low": 26, "high": 98})
     assert first["cells"]["token_f1"]["at"]["mean"] == 50
     assert second["cells"]["accuracy"]["at"]["mean"] == pytest.approx(2)

@@ -6,7 +6,7 @@ import re
 import matplotlib
 import pytest
 
-from rationalizers.report.figure import SERIES, Point, line_chart, scatter_chart
+from rationalizers.report.figure import SERIES, Curve, Point, curve_chart, line_chart, scatter_chart
 from tests.report.page_check import Page
 
 HOSTILE = "<script>alert(1)</script>"
@@ -22,7 +22,16 @@ def scatter(**changes):
     return scatter_chart("toy", points(**changes), x="accuracy", y="token F1", line=("select all", 0.2))
 
 
-@pytest.mark.parametrize("svg", [line_chart(HOSTILE, LINES, best=2), scatter(name=HOSTILE)], ids=["lines", "scatter"])
+def along(places=(0.5, 0.8), half=0.1):
+    curves = [
+        Curve(name, [(place, 0.5, half) for place in places], [(place, 0.1) for place in places]) for name in (HOSTILE, "$\\foo$")
+    ]
+    return curve_chart(HOSTILE, [*curves, Curve("nothing", [], [])], x="shortcut", line=("select all", [(places[0], 0.2)]))
+
+
+@pytest.mark.parametrize(
+    "svg", [line_chart(HOSTILE, LINES, best=2), scatter(name=HOSTILE), along()], ids=["lines", "scatter", "curves"]
+)
 def test_names_are_text_and_colours_belong_to_the_page(svg):
     page = Page(svg)
     assert page.tags[0] == "svg"
@@ -69,3 +78,15 @@ def test_more_lines_than_colours():
 
 def test_accuracy_does_not_go_beyond_one():
     assert ">1.05<" not in scatter_chart("toy", [Point("a", 1.0, 1.0, math.nan, math.nan, math.nan)], x="x", y="y", line=None)
+
+
+def test_an_unknown_interval_draws_nothing():
+    assert "nan" not in along(half=math.nan).lower()
+    assert along(half=math.nan).count("<use") < along().count("<use")
+
+
+def test_axes_are_marked_at_the_values_where_there_is_room():
+    labels = Page(along((0, 0.01, 0.5, 1))).text.split("shortcut")[0]
+    assert [label for label in ("0.01", "0.5", "1") if f"{label}\n" in labels] == ["0.5", "1"]
+    assert "0.001" in Page(along((0.001, 0.01, 0.1))).text  # logarithmic: there is room
+    assert along() == along()

@@ -3,7 +3,7 @@
 import jinja2
 import pytest
 
-from rationalizers.report.page import duration, number, probability, render, spread
+from rationalizers.report.page import brief, duration, number, probability, render, spread
 
 NAN = float("nan")
 
@@ -46,6 +46,10 @@ def test_small_probabilities_do_not_look_like_zero():
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text
+
+
+def test_short_times_have_three_digits():
+    assert [brief(seconds) for seconds in (0.0456, 1.234, 27.7, 412.4, NAN)] == ["0.046", "1.23", "27.7", "412", "–"]
 
 
 def test_templates_escape_and_know_every_name_they_use():

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from rationalizers.report.result import read_result
-from rationalizers.report.run_page import choose, curves, floor_warnings, group, metric_rows, share_out, write_report
+from rationalizers.report.run_page import choose, curves, encoding, floor_warnings, group, metric_rows, share_out, write_report
 from tests.report.page_check import check_page
 from tests.report.run_folders import PREDICTION, TEST, record, records, write_run
 
@@ -95,6 +95,45 @@ def test_floors_that_the_model_does_not_beat_are_marked(tmp_path):
 def test_a_metric_that_is_not_known_yet_is_shown_by_its_key(tmp_path):
     page = report(write_run(tmp_path, test={**PREDICTION, "sufficiency": 0.25}))
     assert page.row("sufficiency") == ["sufficiency", "0.250", "0.250"]
+
+
+def test_sentences_stand_beside_words_with_their_floors(tmp_path):
+    assert "whole sentences" not in report(write_run(tmp_path / "a")).text
+    sentences = {"sentence_f1": 0.625, "sentence_f1_macro": 0.5, "floor/random/sentence_f1": 0.25, "floor/all/sentence_f1": 0.7}
+    page = report(write_run(tmp_path / "b", test={**TEST, **sentences}))
+    assert page.row("Sentence F1") == ["Sentence F1", "0.625", "0.250", "▲0.700", "–"]
+    assert page.row("Sentence F1 per text")[1] == "0.500"
+    assert "Sentence numbers count whole sentences" in page.text
+
+
+def test_keys_of_other_forms_break_nothing(tmp_path):
+    odd = {"noise/rate": 0.5, "floor/odd": 0.25, "unknown": None, "nested": {"a": 1}, "text": "b"}
+    page = report(write_run(tmp_path, test={**TEST, **odd}))
+    assert page.row("noise/rate")[1] == "0.500"
+    assert page.row("floor/odd")[1] == "0.250"
+    assert page.row("unknown")[1] == "–"
+    assert "nested" not in [row[0] for row in page.rows]
+
+
+@pytest.mark.parametrize(
+    ("timing", "text"),
+    [
+        ({}, None),
+        ({"encoding_seconds": 41.25}, None),
+        (
+            {"encoding_seconds": 412.5, "encoding_documents": 2000},
+            "states of 2,000 documents in 412 s (0.206 s per document), once",
+        ),
+        ({"encoding_seconds": 0.0, "encoding_documents": 0}, "states of 0 documents in 0.000 s, once"),
+    ],
+)
+def test_the_states_of_a_frozen_encoder_stand_beside_the_training_time(tmp_path, timing, text):
+    assert encoding(timing) == text
+    folder = write_run(tmp_path)
+    (folder / "timing.json").write_text(json.dumps({"fit_seconds": 83.0, **timing}))
+    shown = " ".join(report(folder).text.split())
+    assert ("frozen encoder" in shown) == (text is not None)
+    assert text is None or text in shown
 
 
 def test_a_run_without_evidence_says_so(tmp_path):

@@ -21,7 +21,7 @@ def runs(tmp_path, method, accuracies, **numbers):
 
 
 def test_means_and_spreads(tmp_path):
-    model, random, everything, oracle = rows({"rnp": runs(tmp_path, "rnp", {0: 0.7, 1: 0.9})})
+    model, random, everything, oracle = rows({"rnp": runs(tmp_path, "rnp", {0: 0.7, 1: 0.9})}, METRICS)
     assert (model.name, model.n, model.floor) == ("rnp", 2, False)
     assert model.cells["accuracy"] == pytest.approx((0.8, math.sqrt(0.02)))
     assert model.cells["token_f1"] == pytest.approx((0.5454, 0))
@@ -32,7 +32,7 @@ def test_means_and_spreads(tmp_path):
 
 
 def test_one_run_has_no_spread_and_a_run_without_evidence_no_floors(tmp_path):
-    (row,) = rows({"rnp": [read_result(write_run(tmp_path, test=PREDICTION))]})
+    (row,) = rows({"rnp": [read_result(write_run(tmp_path, test=PREDICTION))]}, METRICS)
     assert row.cells["accuracy"][0] == 0.8
     assert math.isnan(row.cells["accuracy"][1])
     assert row.text() == ["0.800", "–", "–", "–", "–", "0.150"]
@@ -40,7 +40,7 @@ def test_one_run_has_no_spread_and_a_run_without_evidence_no_floors(tmp_path):
 
 def test_differences_are_paired_over_common_seeds(tmp_path):
     groups = {"b": runs(tmp_path, "b", B), "a": runs(tmp_path, "a", A)}
-    found = next(each for each in differences(groups, "b") if each.metric == "accuracy")
+    found = next(each for each in differences(groups, "b", METRICS) if each.metric == "accuracy")
     common = [1, 2, 3]
     expected = stats.ttest_rel([A[seed] for seed in common], [B[seed] for seed in common])
     interval = expected.confidence_interval(0.95)
@@ -56,14 +56,14 @@ def test_without_spread_there_is_neither_interval_nor_p_value(paired):
 
 def test_pairs(tmp_path):
     groups = {name: runs(tmp_path, name, A) for name in ("a", "b", "c")} | {"d": runs(tmp_path, "d", {9: 0.5})}
-    assert {(each.method, each.reference) for each in differences(groups, None)} == {("b", "a"), ("c", "a"), ("c", "b")}
-    assert {(each.method, each.reference) for each in differences(groups, "b")} == {("a", "b"), ("c", "b")}
-    assert differences(groups, "elsewhere") == []
+    assert {(each.method, each.reference) for each in differences(groups, None, METRICS)} == {("b", "a"), ("c", "a"), ("c", "b")}
+    assert {(each.method, each.reference) for each in differences(groups, "b", METRICS)} == {("a", "b"), ("c", "b")}
+    assert differences(groups, "elsewhere", METRICS) == []
 
 
 def test_a_difference_reads_with_its_sign(tmp_path):
     groups = {"b": runs(tmp_path, "b", {0: 0.8, 1: 0.8}), "a": runs(tmp_path, "a", {0: 0.7, 1: 0.72})}
-    accuracy, constant = differences(groups, "b")[:2]
+    accuracy, constant = differences(groups, "b", METRICS)[:2]
     # t with one degree of freedom: 12.706 · 0.01
     assert accuracy.text() == ["2", "−0.090", "[−0.217, +0.037]", "0.070"]
     assert constant.text() == ["2", "+0.000", "–", "–"]

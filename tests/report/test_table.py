@@ -37,3 +37,20 @@ def test_html():
 @pytest.mark.parametrize("form", [to_markdown, to_html, lambda tables, notes: to_text(tables, notes, width=80)])
 def test_nothing_to_show(form):
     assert form([], []).strip() == ""
+
+
+def test_a_wide_table_goes_on_below_with_its_names():
+    wide = Table("Wide", ["data", "method", *map(str, range(20))], [["toy", "rnp", *["0.123 ± 0.456"] * 20]])
+    text = to_text([wide], [], width=100)
+    assert max(map(len, text.splitlines())) <= 100
+    assert text.count("0.123 ± 0.456") == 20
+    assert text.count("rnp") == text.count("Wide") == 4
+    assert text.count("continued") == 3
+
+
+def test_long_names_leave_room_for_numbers():
+    long = Table("Long", ["data", "method", "a", "b"], [["toy", "a name of many words " * 10, "0.123 ± 0.456", "0.5"]])
+    text = to_text([long], [], width=100)
+    assert max(map(len, text.splitlines())) <= 100
+    assert "0.123 ± 0.456 │ 0.5 │" in text
+    assert "continued" not in text

@@ -7,7 +7,7 @@ from tests.report.run_folders import write_run
 
 def names(tmp_path, *described):
     results = [read_result(write_run(tmp_path, **{"folder": str(place), **each})) for place, each in enumerate(described)]
-    return variants(results)
+    return variants(results, {})
 
 
 def test_seeds_alone_do_not_set_runs_apart(tmp_path):

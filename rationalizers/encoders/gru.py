@@ -1,13 +1,11 @@
-"""Encoders with two verbs: ``embed`` turns units into vectors, ``encode`` lets them see each other.
+"""Word embeddings and a recurrent network.
 
-Letters: ``B`` examples, ``N`` packed units, ``L`` longest example, ``D`` width, ``V`` vocabulary. Padding exists only here.
+Letters: ``B`` examples, ``N`` packed units, ``L`` longest example, ``D`` width, ``V`` vocabulary.
 """
 
 from __future__ import annotations
 
-import gzip
 import logging
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,40 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from rationalizers.batch import Batch
+from rationalizers.encoders.encoder import Encoder
+from rationalizers.encoders.sources import pretrained_folder
+from rationalizers.encoders.vectors import read_piece_vectors, read_vectors
 from rationalizers.segment import lengths, owners
 
 log = logging.getLogger(__name__)
-
-
-class Encoder(nn.Module, ABC):
-    """Turns a batch into one state per unit; a mask may act between the verbs, after them, or before (compaction).
-
-    Attributes:
-        width: size D of a state.
-        embedding_width: size of an embedding.
-    """
-
-    width: int
-    embedding_width: int
-
-    @abstractmethod
-    def embed(self, batch: Batch) -> Tensor:
-        """Unit embeddings ``[N, embedding_width]``, each from its own unit alone."""
-
-    @abstractmethod
-    def encode(self, e: Tensor, batch: Batch) -> Tensor:
-        """States ``[N, D]`` in context, from embeddings ``[N, embedding_width]`` and the batch's offsets and positions."""
-
-    @abstractmethod
-    def mask_embedding(self) -> Tensor:
-        """The embedding ``[embedding_width]`` that stands for an absent unit."""
-
-    def initialize(self, vocabulary: Sequence[str]) -> None:
-        """Hook for pretrained starting values; called once before training, never when a trained model is loaded.
-
-        Args:
-            vocabulary: the word of each row of the embedding table.
-        """
 
 
 class GRUEncoder(Encoder):
@@ -64,10 +34,12 @@ class GRUEncoder(Encoder):
         layers: stacked GRUs.
         dropout: on embeddings and on states.
         vectors: file of pretrained vectors in GloVe or word2vec text format (plain, ``.gz``), or ``None``.
+        pretrained: Transformer whose word-piece embeddings are the starting values, for units that are pieces of its tokenizer
+            (see `rationalizers.encoders.sources`), or ``None``.
         freeze_vectors: keep the embedding table as it was initialised.
 
     Raises:
-        ValueError: ``hidden`` is odd.
+        ValueError: ``hidden`` is odd, or both ``vectors`` and ``pretrained`` are given.
     """
 
     def __init__(
@@ -80,12 +52,18 @@ class GRUEncoder(Encoder):
         layers: int = 1,
         dropout: float = 0.2,
         vectors: str | None = None,
+        pretrained: str | None = None,
         freeze_vectors: bool = False,
     ) -> None:
         super().__init__()
         if hidden % 2:
             raise ValueError(f"'hidden' is shared by two directions and must be even, got {hidden}")
-        self.embedding_width, self.width, self.mask_id, self.vectors = embedding, hidden, mask_id, vectors
+        if vectors is not None and pretrained is not None:
+            raise ValueError(
+                f"starting values come from 'vectors' or from 'pretrained', not from both; got {vectors}, {pretrained}"
+            )
+        self.embedding_width, self.width, self.mask_id = embedding, hidden, mask_id
+        self.vectors, self.pretrained = vectors, pretrained
         self.table = nn.Embedding(vocabulary, embedding)
         nn.init.normal_(self.table.weight, std=embedding**-0.5)
         self.table.weight.requires_grad_(not freeze_vectors)
@@ -125,7 +103,15 @@ class GRUEncoder(Encoder):
 
     @torch.no_grad()
     def initialize(self, vocabulary: Sequence[str]) -> None:
-        """Copy pretrained vectors into the embedding table where the vocabulary has the word."""
+        """Copy pretrained vectors into the embedding table where the vocabulary has the word.
+
+        Raises:
+            FileNotFoundError: there are none where ``vectors`` or ``pretrained`` says.
+            ValueError: they do not fit the embedding table, or know no word.
+        """
+        if self.pretrained is not None:
+            self.table.weight.copy_(read_piece_vectors(pretrained_folder(self.pretrained), like=self.table.weight))
+            log.info("%s: vectors for all %d pieces", self.pretrained, self.table.num_embeddings)
         if self.vectors is None:
             return
         found = read_vectors(Path(self.vectors), vocabulary, width=self.embedding_width)
@@ -134,30 +120,3 @@ class GRUEncoder(Encoder):
         for row, vector in found.items():
             self.table.weight[row] = vector
         log.info("%s: vectors for %d of %d words", self.vectors, len(found), len(vocabulary))
-
-
-def read_vectors(path: Path, vocabulary: Sequence[str], *, width: int) -> dict[int, Tensor]:
-    """Pretrained vectors for the words of a vocabulary, by row.
-
-    A first line with two numbers is word2vec's header; its counts are not trusted (published files contradict theirs).
-
-    Raises:
-        ValueError: a line with fewer values than ``width`` or with something else than numbers, named by file and line.
-    """
-    rows = {word: row for row, word in enumerate(vocabulary)}
-    found: dict[int, Tensor] = {}
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            word, *values = line.rstrip().split(" ")
-            if number == 1 and len(values) == 1 and word.isdecimal() and values[0].isdecimal():
-                continue
-            # A few GloVe words contain spaces: the last `width` values are the vector.
-            if len(values) < width:
-                raise ValueError(f"{path}:{number}: expected a word and {width} values, got {len(values)}")
-            word = " ".join([word, *values[:-width]])
-            if word in rows:
-                try:
-                    found[rows[word]] = torch.tensor([float(value) for value in values[-width:]])
-                except ValueError as error:
-                    raise ValueError(f"{path}:{number}: expected {width} numbers after {word!r}: {error}") from error
-    return found

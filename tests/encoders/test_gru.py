@@ -1,6 +1,5 @@
-"""The GRU encoder against torch's own, and pretrained vectors from files."""
+"""The GRU encoder against torch's own, and the vectors it begins with."""
 
-import gzip
 import logging
 from dataclasses import replace
 
@@ -9,7 +8,7 @@ import torch
 from torch import nn
 
 from rationalizers.batch import Packed
-from rationalizers.encoders import GRUEncoder, read_vectors
+from rationalizers.encoders import GRUEncoder
 from rationalizers.segment import lengths, offsets
 
 SIZES = (5, 1, 0, 12, 5, 0, 3)
@@ -141,54 +140,10 @@ def test_an_odd_width_is_named():
 # Pretrained vectors
 
 
-def write(tmp_path, text, name="vectors.txt"):
-    path = tmp_path / name
-    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+def write(tmp_path, text):
+    path = tmp_path / "vectors.txt"
+    path.write_text(text, encoding="utf-8")
     return path
-
-
-@pytest.mark.parametrize("name", ["vectors.txt", "vectors.txt.gz"])
-@pytest.mark.parametrize("header", ["", "999 2\n"])
-@pytest.mark.parametrize("end", ["\n", " \n", "\r\n"])
-def test_vectors_are_found_in_every_published_form(tmp_path, name, header, end):
-    lines = ["good 1 2", "unknown 9 9", "at home -0.5 1e-3", "film 3 4"]
-    path = write(tmp_path, header + "".join(line + end for line in lines), name)
-    found = read_vectors(path, WORDS, width=2)
-    assert {row: vector.tolist() for row, vector in found.items()} == {
-        3: [1, 2],
-        4: pytest.approx([-0.5, 1e-3]),
-        2: [3, 4],
-    }
-
-
-def test_unusual_words_and_a_missing_line_end_are_read(tmp_path):
-    path = write(tmp_path, "é 1 2\n\u00a0 3 4\n\u0085 5 6\n“ 7 8")
-    found = read_vectors(path, ["“", "é", "\u00a0", "\u0085"], width=2)
-    assert {row: vector.tolist() for row, vector in found.items()} == {1: [1, 2], 2: [3, 4], 3: [5, 6], 0: [7, 8]}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("film 1 2 3\ngood 1 2\n", "vectors.txt:2: expected a word and 3 values, got 2"),
-        ("film 1 2 3\n\n", "vectors.txt:2: expected a word and 3 values, got 0"),
-        ("9 3\nfilm 1\n", "vectors.txt:2: expected a word and 3 values, got 1"),
-        ("film 1 2 x\n", "vectors.txt:1: expected 3 numbers after 'film': could not convert string to float: 'x'"),
-    ],
-)
-def test_a_broken_line_is_named(tmp_path, text, message):
-    with pytest.raises(ValueError, match=message):
-        read_vectors(write(tmp_path, text), WORDS, width=3)
-
-
-def test_a_first_line_that_is_no_header_is_not_skipped(tmp_path):
-    with pytest.raises(ValueError, match=r"vectors.txt:1: expected a word and 3 values, got 1"):
-        read_vectors(write(tmp_path, "film 1\ngood 1 2 3\n"), WORDS, width=3)
-
-
-def test_vectors_of_one_number_have_a_first_line_too(tmp_path):
-    found = read_vectors(write(tmp_path, "film 1\ngood 2\n"), WORDS, width=1)
-    assert {row: vector.tolist() for row, vector in found.items()} == {2: [1], 3: [2]}
 
 
 def test_initialize_copies_known_words_and_leaves_the_others(tmp_path, caplog):
