@@ -10,8 +10,10 @@ from torch import Tensor
 from rationalizers.batch import Batch
 from rationalizers.encoders import Encoder
 
-Absence = Literal["compact", "remove", "mask_token", "zero"]
+Absence = Literal["compact", "remove", "mask_token", "zero", "state", "message"]
 ABSENCES: tuple[str, ...] = get_args(Absence)
+# What is absent in one of these ways cannot be seen; in the others, its neighbours have seen it.
+HIDING = ("compact", "remove", "mask_token", "zero")
 
 
 def check_absence(absence: str) -> None:
@@ -30,13 +32,15 @@ def encode_visible(encoder: Encoder, batch: Batch, mask: Tensor, *, absence: str
     remove       is gone, the others keep their original positions       hard
     mask_token   is embedded as [MASK]: m·e + (1−m)·e_[MASK]             soft, hard
     zero         is embedded as zero: m·e                                soft, hard
+    state        is encoded with the others, and its state is m·h        soft, hard
+    message      keeps its state; along an edge u → v passes m_u·m_v     soft, hard
     ============ ====================================================== ==========
 
     Args:
         encoder: with its two verbs; the mask acts between or before them.
         batch: with N units.
         mask: in [0, 1], ``[N]``; for the two that remove units, mask > ½ decides and passes no gradient.
-        absence: one of the four.
+        absence: one of the six; ``message`` needs an encoder of graphs.
 
     Returns:
         the states ``[M, D]`` and the batch that they belong to (M = N, or the number of visible units).
@@ -52,5 +56,9 @@ def encode_visible(encoder: Encoder, batch: Batch, mask: Tensor, *, absence: str
         return encoder.encode(encoder.embed(visible), visible), visible
     e = encoder.embed(batch)  # [N, D]
     m = torch.where(batch.fixed, torch.ones_like(mask), mask)[:, None].to(e.dtype)  # [N, 1]
+    if absence == "state":
+        return m * encoder.encode(e, batch), batch
+    if absence == "message":
+        return encoder.encode_weighted(e, batch, m.squeeze(1)), batch
     e = m * e if absence == "zero" else m * e + (1 - m) * encoder.mask_embedding()
     return encoder.encode(e, batch), batch

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from rationalizers.absence import check_absence
 from rationalizers.batch import Batch
+from rationalizers.build import build
 from rationalizers.metrics.scores import Scores
 from rationalizers.rationale import Rationale
 from rationalizers.task import Task
@@ -58,7 +59,7 @@ class Rationalizer(pl.LightningModule, ABC):
     can describe its model as YAML; parts are built inside with `rationalizers.build.build`.
 
     Args:
-        task: arguments of `Task`, at least ``labels``.
+        task: description of a `Task`.
         weights: weight of every term that the method returns, by name.
         optimizer: ``lr`` (a number, or one for each parameter group by name), and optionally ``name`` (``adam``, ``adamw``,
             ``sgd``), ``weight_decay``, ``schedule`` (``constant``, ``linear``, ``cosine``) and ``warmup`` (share of the steps).
@@ -66,10 +67,16 @@ class Rationalizer(pl.LightningModule, ABC):
 
     Attributes:
         leaks: why logits under a forced mask can depend on unselected units, or ``None`` where they cannot.
+        soft: why masks stay soft in evaluation, or ``None`` where they are 0 or 1.
+        unit: what the units are called in the names of metrics, ``token`` or ``node``.
+        coupled: terms that put examples of a batch together, as the paper has it, and so depend on who is in it.
         phase_unit: whether phase periods count ``epoch``s or ``step``s.
     """
 
     leaks: ClassVar[str | None] = None
+    soft: ClassVar[str | None] = None
+    unit: ClassVar[str] = "token"
+    coupled: ClassVar[tuple[str, ...]] = ()
     phase_unit: ClassVar[str] = "epoch"
 
     def __init__(
@@ -78,10 +85,13 @@ class Rationalizer(pl.LightningModule, ABC):
         super().__init__()
         self.save_hyperparameters()
         check_absence(absence)
-        self.task = Task(**task)
+        self.task = build(task, Task)
         self.weights, self.absence = dict(weights), absence
         self.optimizer_config = OptimizerConfig(**optimizer)
-        self.scores = nn.ModuleDict({"val": Scores(self.task), "test": Scores(self.task, floors=True)})
+        soft = self.soft is not None
+        self.scores = nn.ModuleDict(
+            {split: Scores(self.task, floors=split == "test", unit=self.unit, soft=soft) for split in ("val", "test")}
+        )
 
     # The contract -----------------------------------------------------------------------------------------------------
 

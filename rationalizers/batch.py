@@ -55,11 +55,22 @@ class Batch(Protocol):
         """Evidence intervals ``[S, 4]`` = example, start, end, group; ``None`` where units have no order."""
 
     @property
+    def edge_index(self) -> Tensor | None:
+        """Edges between units ``[2, E]``; ``None`` where units have an order instead."""
+
+    @property
+    def edge_evidence(self) -> Tensor | None:
+        """Edges that people marked ``[E]`` bool; ``None`` where unknown."""
+
+    @property
     def index(self) -> Tensor:
         """Row of each example in its split, ``[B]``."""
 
     def select(self, mask: Tensor, *, positions: Positions) -> Self:
         """The same examples with only the units where ``mask [N]`` is true."""
+
+    def with_units(self, units: Tensor) -> Self:
+        """The same batch with other units in the same places, ``[N, …]``."""
 
     def to(self, device: Any) -> Self:
         """The same batch on another device."""
@@ -130,6 +141,14 @@ class Packed:
         if self.spans.dim() != 2 or self.spans.shape[1] != 4:
             raise ValueError(f"'spans' must be [S, 4] = example, start, end, group; got {tuple(self.spans.shape)}")
 
+    @property
+    def edge_index(self) -> None:
+        """Words have an order, no edges."""
+
+    @property
+    def edge_evidence(self) -> None:
+        """Words have no edges."""
+
     def __len__(self) -> int:
         """Examples in the batch, B."""
         return self.ptr.numel() - 1
@@ -161,6 +180,10 @@ class Packed:
             fields={name: values[mask] for name, values in self.fields.items()},
             spans=spans,
         )
+
+    def with_units(self, units: Tensor) -> Packed:
+        """The same batch with other units in the same places."""
+        return replace(self, units=units)
 
     def to(self, device: Any, non_blocking: bool = False) -> Packed:
         """The same batch on another device."""

@@ -32,8 +32,8 @@ from rationalizers.task import Task
 
 
 def double_softmax(task: Task, logits: Tensor, y: Tensor) -> Tensor:
-    """The loss of each example with its probabilities taken for logits, ``[B]``."""
-    return task.loss(task.probabilities(logits), y)
+    """The loss with probabilities taken for logits."""
+    return task.loss(task.predict(logits), y)
 
 
 def reversed_divergence(first: Tensor, second: Tensor) -> Tensor:

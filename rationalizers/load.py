@@ -57,7 +57,7 @@ class Trained:
         return found
 
     def __repr__(self) -> str:
-        return f"Trained({self.config['name']}: {type(self.model).__name__}, {', '.join(self.model.task.labels)})"
+        return f"Trained({self.config['name']}: {type(self.model).__name__}, {', '.join(self.model.task.names)})"
 
 
 def load_rationalizer(folder: str | Path, *, trust: Sequence[str] = (), device: str = "cpu") -> Trained:

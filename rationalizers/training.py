@@ -23,6 +23,7 @@ from rationalizers.build import build, trusting
 from rationalizers.data.module import RationaleData
 from rationalizers.encoders import Encoder
 from rationalizers.featurizer import Explanation
+from rationalizers.leakage import leakage
 from rationalizers.report import write_report
 from rationalizers.run import (
     FORMAT,
@@ -37,7 +38,6 @@ from rationalizers.run import (
 
 log = logging.getLogger(__name__)
 
-MONITOR = "val/loss"
 CHECKPOINTS = "checkpoints"
 
 
@@ -46,8 +46,9 @@ def train(config: Mapping[str, Any]) -> Path:
 
     Args:
         config: plain primitives: ``name``, ``folder``, ``seed``, ``trust`` (package names), ``method`` (``name``, ``model``),
-            ``data`` (``name``, ``module``) and ``trainer`` (arguments of Lightning's Trainer, and ``patience`` in epochs). A
-            model entry ``???`` is filled in with the data module's fact of that name.
+            ``data`` (``name``, ``module``) and ``trainer`` (arguments of Lightning's Trainer, ``patience`` in epochs, and
+            ``monitor`` and ``mode``: the validation number that chooses the epoch, where it is ``min`` or ``max``). A model
+            entry ``???`` is filled in with the data module's fact of that name.
 
     Raises:
         FileExistsError: the folder holds another run.
@@ -76,7 +77,7 @@ def train(config: Mapping[str, Any]) -> Path:
         # A frozen encoder stays there on purpose; everything else was built a moment ago, in training mode.
         warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode", category=UserWarning)
         trainer = _fit(model, data, described, partial)
-        _finish(model, data, trainer, partial)
+        _finish(model, data, trainer, partial, described["trainer"])
     shutil.copy2(partial / CHECKPOINTS / "last.ckpt", partial / "last.ckpt")
     close_run(partial, folder)
     shutil.rmtree(folder / CHECKPOINTS)
@@ -117,7 +118,7 @@ def fill(value: Any, facts: Mapping[str, Any], key: str = "model") -> Any:
 def _fit(model: Rationalizer, data: RationaleData, config: Mapping[str, Any], partial: Path) -> pl.Trainer:
     """Train until patience or epochs end, from the last finished epoch if there is one; leaves the best weights in place."""
     settings = dict(config["trainer"])
-    patience = settings.pop("patience")
+    patience, monitor, mode = (settings.pop(name) for name in ("patience", "monitor", "mode"))
     checkpoints = partial / CHECKPOINTS
     last, best = checkpoints / "last.ckpt", checkpoints / "best.ckpt"
     history = History(partial, seed=config["seed"])
@@ -130,8 +131,8 @@ def _fit(model: Rationalizer, data: RationaleData, config: Mapping[str, Any], pa
     callbacks: list[Callback] = [
         Preparation(data),
         history,
-        Patience(MONITOR, patience=patience, check_on_train_epoch_end=True),
-        Checkpoint(filename="best", monitor=MONITOR, save_weights_only=True, **saving),
+        Patience(monitor, mode=mode, patience=patience, check_on_train_epoch_end=True),
+        Checkpoint(filename="best", monitor=monitor, mode=mode, save_weights_only=True, **saving),
         Checkpoint(filename="last", **saving),
     ]
     if sys.stderr.isatty() and settings.get("enable_progress_bar", True):
@@ -166,13 +167,17 @@ def _fit(model: Rationalizer, data: RationaleData, config: Mapping[str, Any], pa
     return trainer
 
 
-def _finish(model: Rationalizer, data: RationaleData, trainer: pl.Trainer, partial: Path) -> None:
+def _finish(model: Rationalizer, data: RationaleData, trainer: pl.Trainer, partial: Path, settings: Mapping[str, Any]) -> None:
     """Score the chosen epoch on the test split and write everything that a finished run has."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     history = next(callback for callback in callbacks if isinstance(callback, History))
     preparation = next(callback for callback in callbacks if isinstance(callback, Preparation))
-    tested = trainer.test(model, datamodule=data, verbose=False)[0]
-    chosen = min(history.rows, key=lambda row: row[MONITOR])
+    tested = dict(trainer.test(model, datamodule=data, verbose=False)[0])
+    model.eval()  # Lightning gives the model back in training mode
+    if model.leaks is not None:
+        tested["test/leakage"] = leakage(model, data.batches("test"))
+    choose = {"min": min, "max": max}[settings["mode"]]
+    chosen = choose(history.rows, key=lambda row: row[settings["monitor"]])
     write_json(
         partial / "metrics.json",
         {
@@ -184,7 +189,6 @@ def _finish(model: Rationalizer, data: RationaleData, trainer: pl.Trainer, parti
             },
         },
     )
-    model.eval()  # Lightning gives the model back in training mode
     examples: dict[int, Explanation] = {}
     for batch in data.batches("test"):
         with torch.no_grad():

@@ -9,13 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_model, save_model
 
-from rationalizers.absence import ABSENCES
+from rationalizers.absence import HIDING
 from rationalizers.base import Rationalizer
 from rationalizers.batch import Packed
 from rationalizers.build import build
 from rationalizers.metrics.scores import Scores
 from rationalizers.segment import lengths, offsets
 
+EVERYWHERE = (*HIDING, "state")  # messages pass along edges, which text has not
 VOCABULARY, LABELS = 50, ["no", "maybe", "yes"]
 ENCODER = {
     "_target_": "rationalizers.encoders.GRUEncoder",
@@ -176,13 +177,13 @@ class TextContract(ABC):
         output = model(packed)
         torch.testing.assert_close(output.logits, model.logits(packed, output.rationale.mask), atol=1e-6, rtol=1e-5)
 
-    @pytest.mark.parametrize("absence", ABSENCES)
+    @pytest.mark.parametrize("absence", EVERYWHERE)
     def test_under_a_full_mask_nothing_is_absent(self, model, absence):
         packed = batch(query=2)
         ones = torch.ones(packed.units.shape[0])
         torch.testing.assert_close(model.logits(packed, ones, absence=absence), model.logits(packed, ones), atol=1e-6, rtol=1e-5)
 
-    @pytest.mark.parametrize("absence", ABSENCES)
+    @pytest.mark.parametrize("absence", EVERYWHERE)
     def test_an_empty_and_a_full_rationale_are_the_ends(self, model, absence):
         packed = batch(query=2)
         ones, none = torch.ones(packed.units.shape[0]), torch.zeros(packed.units.shape[0])
@@ -195,7 +196,7 @@ class TextContract(ABC):
         assert sufficiency.abs().max() < 1e-6
         assert model.logits(packed, none, absence=absence).isfinite().all()
 
-    @pytest.mark.parametrize("absence", ABSENCES)
+    @pytest.mark.parametrize("absence", HIDING)
     def test_unselected_words_cannot_be_seen(self, model, absence):
         if model.leaks is not None:
             pytest.skip(model.leaks)
@@ -210,7 +211,9 @@ class TextContract(ABC):
         assert not torch.equal(model.logits(seen, mask, absence=absence), ours)
 
     def test_an_unknown_absence_is_named(self, model):
-        with pytest.raises(ValueError, match="'absence' must be one of compact, remove, mask_token, zero; got 'gone'"):
+        with pytest.raises(
+            ValueError, match="'absence' must be one of compact, remove, mask_token, zero, state, message; got 'gone'"
+        ):
             model.logits(batch(), torch.ones(25), absence="gone")
 
     # Training and keeping ----------------------------------------------------------------------------------------------

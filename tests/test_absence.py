@@ -1,4 +1,4 @@
-"""What absence means: each word of the vocabulary, and the laws that all four share."""
+"""What absence means: each word of the vocabulary, and the laws that they share."""
 
 from dataclasses import replace
 
@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from rationalizers.absence import ABSENCES, check_absence, encode_visible
+from rationalizers.absence import ABSENCES, HIDING, check_absence, encode_visible
 from rationalizers.batch import Packed
 from rationalizers.encoders import Encoder, GRUEncoder
 from rationalizers.segment import lengths
 
-HARD, SOFT = ("compact", "remove"), ("mask_token", "zero")
+# Messages pass along edges, which text has not.
+EVERYWHERE = (*HIDING, "state")
+HARD, SOFT = ("compact", "remove"), ("mask_token", "zero", "state")
 
 
 class Plain(Encoder):
@@ -48,16 +50,19 @@ def gru():
 
 
 def test_the_vocabulary_is_closed():
-    assert ABSENCES == ("compact", "remove", "mask_token", "zero")
+    assert {*ABSENCES} == {"compact", "remove", "mask_token", "zero", "state", "message"}
+    assert {*ABSENCES} - {*HIDING} == {"state", "message"}
     for absence in ABSENCES:
         check_absence(absence)
-    with pytest.raises(ValueError, match="'absence' must be one of compact, remove, mask_token, zero; got 'gone'"):
+    with pytest.raises(
+        ValueError, match="'absence' must be one of compact, remove, mask_token, zero, state, message; got 'gone'"
+    ):
         check_absence("gone")
     with pytest.raises(ValueError, match="got 'gone'"):
         encode_visible(Plain(), texts(), torch.ones(6), absence="gone")
 
 
-@pytest.mark.parametrize("absence", ABSENCES)
+@pytest.mark.parametrize("absence", EVERYWHERE)
 @pytest.mark.parametrize("shape", [(5,), (6, 1), ()])
 def test_a_mask_that_does_not_fit_is_named(absence, shape):
     with pytest.raises(ValueError, match=r"'mask' must be \[N=6\]"):
@@ -73,6 +78,7 @@ def test_a_mask_that_does_not_fit_is_named(absence, shape):
         # embedding of unit u is (2u, 2u + 1), the third number its position; unit 6 is fixed
         ("compact", [[8, 9, 0], [12, 13, 0], [16, 17, 1]]),
         ("remove", [[8, 9, 1], [12, 13, 0], [16, 17, 2]]),
+        ("state", [[0, 0, 0], [8, 9, 1], [0, 0, 0], [12, 13, 0], [0, 0, 0], [16, 17, 2]]),
         ("zero", [[0, 0, 0], [8, 9, 1], [0, 0, 2], [12, 13, 0], [0, 0, 1], [16, 17, 2]]),
         ("mask_token", [[-1, -2, 0], [8, 9, 1], [-1, -2, 2], [12, 13, 0], [-1, -2, 1], [16, 17, 2]]),
     ],
@@ -104,7 +110,7 @@ def test_more_than_half_decides_what_is_removed(absence):
 # What all of them owe
 
 
-@pytest.mark.parametrize("absence", ABSENCES)
+@pytest.mark.parametrize("absence", EVERYWHERE)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_full_mask_is_no_mask(gru, absence, dtype):
     batch = texts()
@@ -114,7 +120,22 @@ def test_a_full_mask_is_no_mask(gru, absence, dtype):
     assert h.dtype == torch.float32
 
 
-@pytest.mark.parametrize("absence", ABSENCES)
+def test_the_state_of_a_unit_can_be_seen_by_its_neighbours(gru):
+    batch, mask = texts(), torch.tensor([0, 1, 0, 0, 1, 0.0])
+    hidden = (mask == 0) & ~batch.fixed
+    h, visible = encode_visible(gru, batch, mask, absence="state")
+    assert h.equal(gru.states(batch) * (mask.bool() | batch.fixed)[:, None])
+    assert visible is batch
+    other = replace(batch, units=torch.where(hidden, batch.units + 15, batch.units))
+    assert not torch.allclose(encode_visible(gru, other, mask, absence="state")[0][mask == 1], h[mask == 1])
+
+
+def test_text_passes_no_messages(gru):
+    with pytest.raises(ValueError, match="absence 'message' needs an encoder of graphs; GRUEncoder has no edges"):
+        encode_visible(gru, texts(), torch.ones(6), absence="message")
+
+
+@pytest.mark.parametrize("absence", HIDING)
 def test_unselected_units_change_no_state(gru, absence):
     batch, mask = texts(), torch.tensor([0, 1, 0, 0, 1, 0.0])
     hidden = (mask == 0) & ~batch.fixed
@@ -123,7 +144,7 @@ def test_unselected_units_change_no_state(gru, absence):
     assert encode_visible(gru, other, mask, absence=absence)[0].equal(h)
 
 
-@pytest.mark.parametrize("absence", ABSENCES)
+@pytest.mark.parametrize("absence", EVERYWHERE)
 @pytest.mark.parametrize("unit", [1, 3])
 def test_selected_and_fixed_units_are_seen(gru, absence, unit):
     batch, mask = texts(), torch.tensor([0, 1, 0, 0, 1, 0.0])
@@ -132,7 +153,7 @@ def test_selected_and_fixed_units_are_seen(gru, absence, unit):
     assert not torch.allclose(encode_visible(gru, other, mask, absence=absence)[0], h)
 
 
-@pytest.mark.parametrize("absence", ABSENCES)
+@pytest.mark.parametrize("absence", EVERYWHERE)
 def test_the_mask_of_fixed_units_is_ignored(gru, absence):
     batch = texts()
     masks = [torch.tensor([1, 0, 1, value, 0, 1]) for value in (0.0, 1.0)]
@@ -140,14 +161,14 @@ def test_the_mask_of_fixed_units_is_ignored(gru, absence):
     assert left.equal(right)
 
 
-@pytest.mark.parametrize("absence", ABSENCES)
+@pytest.mark.parametrize("absence", EVERYWHERE)
 def test_an_empty_mask_leaves_finite_states(gru, absence):
     h, visible = encode_visible(gru, texts(), torch.zeros(6), absence=absence)
     assert h.isfinite().all()
     assert lengths(visible.ptr).tolist() == ([0, 0, 1] if absence in HARD else [3, 0, 3])
 
 
-@pytest.mark.parametrize("absence", ABSENCES)
+@pytest.mark.parametrize("absence", EVERYWHERE)
 def test_examples_do_not_see_each_other(gru, absence):
     batch, mask = texts(), torch.tensor([0, 1, 1, 0, 0, 1.0])
     h, visible = encode_visible(gru, batch, mask, absence=absence)
@@ -179,7 +200,7 @@ def test_removal_passes_no_gradient_to_the_mask(gru, absence):
     assert torch.autograd.grad(h.sum(), mask, allow_unused=True) == (None,)
 
 
-@pytest.mark.parametrize("absence", ABSENCES)
+@pytest.mark.parametrize("absence", HIDING)
 def test_only_visible_units_train_their_embeddings(gru, absence):
     batch, mask = texts(), torch.tensor([0, 1, 0, 0, 1, 0.0])
     h, _ = encode_visible(gru, batch, mask, absence=absence)

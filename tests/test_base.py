@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 from torch_geometric.data import Batch as GraphBatch
-from torch_geometric.data import Data
 from torch_geometric.nn import GINConv
 
+from graph.batch import Graph
 from rationalizers.base import OptimizerConfig, Output, Phase, Rationalizer
 from rationalizers.batch import Batch
 from rationalizers.losses import sparsity
@@ -18,40 +18,6 @@ from rationalizers.rationale import Rationale
 from rationalizers.segment import segment_sum
 
 # A graph method: soft node mask, alternating phases, batches as PyG makes them.
-
-
-class Molecule(Data):
-    """A graph that answers to the batch contract; PyG's batches of it do so too."""
-
-    def __inc__(self, key, value, *args, **kwargs):
-        return 0 if key in ("position", "index") else super().__inc__(key, value, *args, **kwargs)
-
-    @property
-    def units(self):
-        return self.x
-
-    @property
-    def fixed(self):
-        return torch.zeros(self.num_nodes, dtype=torch.bool)
-
-    @property
-    def fields(self):
-        return {"evidence": self.evidence}
-
-    @property
-    def spans(self):
-        return None
-
-    @property
-    def labelled(self):
-        return torch.zeros_like(self.index, dtype=torch.bool)
-
-    @property
-    def annotated(self):
-        return torch.ones_like(self.index, dtype=torch.bool)
-
-    def select(self, mask, *, positions):
-        raise NotImplementedError
 
 
 def molecule(seed):
@@ -62,13 +28,12 @@ def molecule(seed):
     edges = torch.stack([ring, ring.roll(1)])
     evidence = torch.zeros(n, dtype=torch.bool)
     evidence[:2] = True
-    return Molecule(
+    return Graph(
         x=x,
         edge_index=torch.cat([edges, edges.flip(0)], 1),
         y=torch.tensor([int(x[:2, 0].sum() > 0)]),
-        evidence=evidence,
-        position=ring,
-        index=torch.tensor([seed]),
+        field_evidence=evidence,
+        row=torch.tensor([seed]),
     )
 
 
@@ -97,7 +62,7 @@ class Separator(Rationalizer):
         mask = scores.sigmoid() if self.training else (scores > 0).float()
         rationale = Rationale(scores, mask, batch.ptr)
         logits = self.logits(batch, mask)
-        terms = {"task": self.task.loss(logits, batch.y).mean(), "size": sparsity(rationale, target=0.4)}
+        terms = {"task": self.task.loss(logits, batch.y), "size": sparsity(rationale, target=0.4)}
         return Output(logits, rationale, terms)
 
     def logits(self, batch, mask, *, absence=None):
@@ -109,7 +74,11 @@ class StepSeparator(Separator):
     phase_unit = "step"
 
 
-SETTINGS = {"task": {"labels": ["low", "high"]}, "weights": {"task": 1.0, "size": 1.0}, "optimizer": {"lr": 0.01}}
+SETTINGS = {
+    "task": {"_target_": "rationalizers.task.Classification", "labels": ["low", "high"]},
+    "weights": {"task": 1.0, "size": 1.0},
+    "optimizer": {"lr": 0.01},
+}
 
 
 def loader():

@@ -131,8 +131,9 @@ def test_every_encoder_brings_its_featurizer(encoder):
 @pytest.mark.parametrize("trainer", options("trainer"))
 def test_trainer_entries_are_arguments_of_lightning_and_patience(trainer):
     settings = composed("train", [f"trainer={trainer}"])["trainer"]
-    assert set(settings) - {"patience"} <= set(inspect.signature(pl.Trainer).parameters)
+    assert set(settings) - {"patience", "monitor", "mode"} <= set(inspect.signature(pl.Trainer).parameters)
     assert settings["patience"] >= 1
+    assert settings["mode"] in ("min", "max")
     # What `train` sets itself cannot be configured, or it would be given twice.
     own = {
         "callbacks",

@@ -11,7 +11,7 @@ from rationalizers.metrics.floors import FLOORS, floors
 from rationalizers.metrics.scores import Scores
 from rationalizers.rationale import Rationale
 from rationalizers.segment import segment_sum
-from rationalizers.task import Task
+from rationalizers.task import Classification
 
 INF = math.inf
 
@@ -142,7 +142,7 @@ def test_scores_count_words_unless_units_were_selected():
     chosen = [0] * 5 + [1, 1] + [0] * 5 + [0, 1, 0, 0, 0]
     scores = {}
     for level in ("unit", "word"):
-        collected = Scores(Task(labels=["a", "b"]), floors=True)
+        collected = Scores(Classification(labels=["a", "b"]), floors=True)
         collected.update(torch.zeros(2, 2), rationale(chosen, level), pieces())
         scores[level] = collected.compute()
     assert scores["word"]["token_precision"] == pytest.approx(1 / 2)
@@ -156,7 +156,7 @@ def test_scores_count_words_unless_units_were_selected():
 
 def test_scores_count_sentences_where_sentences_were_selected():
     chosen = [0] * 7 + [1, 1, 1, 1, 0] + [0, 1, 1, 1, 0]
-    collected = Scores(Task(labels=["a", "b"]), floors=True)
+    collected = Scores(Classification(labels=["a", "b"]), floors=True)
     collected.update(torch.zeros(2, 2), rationale(chosen, "sentence"), pieces())
     numbers = collected.compute()
     assert numbers["sentence_precision"] == numbers["sentence_recall"] == pytest.approx(1 / 2)

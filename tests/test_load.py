@@ -294,7 +294,7 @@ def test_a_section_that_describes_nothing_is_refused(altered, section, message, 
         ({"model__encoder__embedding": 5}, "size mismatch"),
         ({"model__encoder__layers": 2}, "Missing key"),
         ({"model__shared_encoder": True}, "Unexpected key"),
-        ({"model__task": {"labels": ["a", "b", "c"]}}, "size mismatch"),
+        ({"model__task__labels": ["a", "b", "c"]}, "size mismatch"),
     ],
 )
 def test_weights_of_another_model_are_refused_with_both_files(altered, entries, detail):

@@ -33,7 +33,7 @@ class TopWords(Rationalizer):
         hard = rationale.topk((self.share * rationale.selectable_size()).round().clamp(min=1).long())
         mask = (hard.mask - rationale.mask).detach() + rationale.mask if self.training else hard.mask
         logits = self.logits(batch, mask)
-        terms = {"task": self.task.loss(logits, batch.y).mean()} if batch.y is not None else {}
+        terms = {"task": self.task.loss(logits, batch.y)} if batch.y is not None else {}
         return Output(logits, Rationale(scores, mask, batch.ptr), terms)
 
     def logits(self, batch, mask, *, absence=None):

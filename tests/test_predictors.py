@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rationalizers.absence import ABSENCES
+from rationalizers.absence import HIDING
 from rationalizers.batch import Packed
 from rationalizers.encoders import GRUEncoder
 from rationalizers.predictors import Predictor
 from rationalizers.segment import lengths, offsets
 
+EVERYWHERE = (*HIDING, "state")
 SIZES = (4, 0, 1, 6)
 
 
@@ -44,7 +45,7 @@ def test_logits_are_a_linear_layer_on_the_maximum_of_each_example(model):
     torch.testing.assert_close(logits, expected, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("absence", ABSENCES)
+@pytest.mark.parametrize("absence", EVERYWHERE)
 def test_company_and_order_change_nothing(model, absence):
     batch = texts()
     mask = half(batch)
@@ -62,14 +63,14 @@ def test_company_and_order_change_nothing(model, absence):
     torch.testing.assert_close(some(order), together[order], atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("absence", ABSENCES)
+@pytest.mark.parametrize("absence", EVERYWHERE)
 def test_a_full_mask_is_the_full_input_classifier(model, absence):
     batch = texts()
     full = model(batch, torch.ones(11), absence="zero")
     assert model(batch, torch.ones(11), absence=absence).equal(full)
 
 
-@pytest.mark.parametrize("absence", ABSENCES)
+@pytest.mark.parametrize("absence", HIDING)
 def test_unselected_units_cannot_be_seen_and_selected_ones_are(model, absence):
     batch = texts()
     mask = half(batch)
@@ -83,7 +84,7 @@ def test_unselected_units_cannot_be_seen_and_selected_ones_are(model, absence):
         assert not torch.allclose(model(other, mask, absence=absence), logits)
 
 
-@pytest.mark.parametrize("absence", ABSENCES)
+@pytest.mark.parametrize("absence", EVERYWHERE)
 @pytest.mark.parametrize("sizes", [(0,), (0, 0), (0, 2, 0)])
 def test_without_units_the_state_is_zero_and_the_gradient_finite(model, absence, sizes):
     batch = texts(sizes)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from rationalizers import training
 from rationalizers.base import Rationalizer
@@ -130,7 +131,7 @@ def test_the_configuration_is_complete_and_plain(runs):
     assert "!!" not in text
     assert (config["format"], config["name"], config["method"], config["dataset"]) == (1, "rnp-tiny", "rnp", "tiny")
     assert (config["seed"], config["trust"]) == (0, ["tests"])
-    assert config["model"]["task"] == {"labels": ["bad", "good"]}
+    assert config["model"]["task"] == {"_target_": "rationalizers.task.Classification", "labels": ["bad", "good"]}
     assert config["model"]["encoder"]["mask_id"] == 1
     assert config["model"]["encoder"]["vocabulary"] == len(json.loads((runs["rnp"] / "assets" / "vocabulary.json").read_text()))
     assert config["featurizer"] == config["data"]["featurizer"]
@@ -560,6 +561,19 @@ def test_patience_is_remembered(impatient, tmp_path):
     config = standing_still(tmp_path / "run")
     train_until_killed(config, Rationalizer, "training_step", at(2, 3))
     assert read(train(config)) == read(impatient)
+
+
+def test_the_epoch_is_chosen_by_the_number_that_is_monitored(tmp_path):
+    folder = train(run_config(tmp_path / "run", method="full", max_epochs=4, monitor="val/accuracy", mode="max"))
+    accuracies = [row["val/accuracy"] for row in lines(folder / "metrics.jsonl")]
+    chosen = numbers(folder)
+    assert chosen["best_epoch"] == accuracies.index(max(accuracies))
+    assert chosen["val"]["accuracy"] == max(accuracies)
+
+
+def test_a_number_that_nobody_measures_cannot_choose(tmp_path):
+    with pytest.raises((MisconfigurationException, RuntimeError), match="val/beauty"):
+        train(run_config(tmp_path / "run", method="full", max_epochs=1, monitor="val/beauty"))
 
 
 def test_exhausted_patience_is_remembered(impatient, tmp_path, count_steps):

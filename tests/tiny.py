@@ -138,6 +138,8 @@ def run_config(
             "trainer": {
                 "max_epochs": 3,
                 "patience": 9,
+                "monitor": "val/loss",
+                "mode": "min",
                 "accelerator": "cpu",
                 "devices": 1,
                 "gradient_clip_val": 1.0,

@@ -106,7 +106,7 @@ class TextData(RationaleData):
         self.text.fit(train)
         self.statistics.fit(train)
         self.featurizer, self.report = self.text, corpus.report
-        self.task = {"labels": list(corpus.labels)}
+        self.task = {"_target_": "rationalizers.task.Classification", "labels": list(corpus.labels)}
         labelled = self._labelled(train)
         for split, documents in corpus.splits.items():
             self.splits[split] = [

@@ -171,7 +171,7 @@ class TextFeaturizer(Featurizer, ABC):
         assert isinstance(batch, Packed)
         batch, rationale = batch.to("cpu"), output.rationale.detach()
         scores, selected = rationale.scores.cpu(), rationale.selected.cpu()
-        probabilities = task.probabilities(output.logits.detach()).cpu()
+        probabilities = task.predict(output.logits.detach()).cpu()
         found: list[Explanation] = []
         for b, (start, end) in enumerate(pairwise(batch.ptr.tolist())):
             rows = torch.arange(start, end)
@@ -192,8 +192,8 @@ class TextFeaturizer(Featurizer, ABC):
                     query=batch.words[b][: max(0, lead - 1)],
                     mask=tuple(_any_unit(selected[rows], word[rows - start], len(tokens)).tolist()),
                     scores=tuple(score.scatter_reduce(0, word[rows - start], scores[rows], "amax").tolist()),
-                    probabilities=dict(zip(task.labels, probabilities[b].tolist(), strict=True)),
-                    label=None if batch.y is None else task.labels[int(batch.y[b])],
+                    probabilities=dict(zip(task.names, probabilities[b].tolist(), strict=True)),
+                    label=None if batch.y is None else task.names[int(batch.y[b])],
                     evidence=tuple((int(word[s]), int(word[e - 1]) + 1, group) for _, s, e, group in spans)
                     if bool(batch.annotated[b])
                     else None,

@@ -35,6 +35,14 @@ class Encoder(nn.Module, ABC):
     def encode(self, e: Tensor, batch: Batch) -> Tensor:
         """States ``[N, D]`` in context, from embeddings ``[N, embedding_width]`` and the batch's offsets and positions."""
 
+    def encode_weighted(self, e: Tensor, batch: Batch, mask: Tensor) -> Tensor:
+        """States ``[N, D]`` where what passes along an edge u → v is weighted by m_u · m_v, ``mask [N]``.
+
+        Raises:
+            ValueError: the encoder has no edges.
+        """
+        raise ValueError(f"absence 'message' needs an encoder of graphs; {type(self).__name__} has no edges")
+
     @abstractmethod
     def mask_embedding(self) -> Tensor:
         """The embedding ``[embedding_width]`` that stands for an absent unit."""

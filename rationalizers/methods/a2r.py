@@ -148,4 +148,4 @@ class A2R(Rationalizer):
         """Both predictions and their agreement."""
         loss = partial(released.double_softmax, self.task) if "double_softmax" in self.legacy else self.task.loss
         divergence = released.reversed_divergence if "reversed_divergence" in self.legacy else losses.agreement
-        return {"task": loss(logits, y).mean(), "attention": loss(own, y).mean(), "agreement": divergence(own, logits)}
+        return {"task": loss(logits, y), "attention": loss(own, y), "agreement": divergence(own, logits)}

@@ -22,7 +22,7 @@ class Full(Rationalizer):
     """Predicts from the whole input.
 
     Args:
-        task: arguments of `rationalizers.task.Task`.
+        task: description of a `rationalizers.task.Task`.
         encoder: description of an `Encoder`.
         weights: of the term ``task``.
         optimizer: arguments of `rationalizers.base.OptimizerConfig`.
@@ -47,7 +47,7 @@ class Full(Rationalizer):
         """Predict from everything."""
         rationale = select_all(batch.fixed, batch.ptr)
         logits = self.logits(batch, rationale.mask)
-        terms = {} if batch.y is None else {"task": self.task.loss(logits, batch.y).mean()}
+        terms = {} if batch.y is None else {"task": self.task.loss(logits, batch.y)}
         return Output(logits=logits, rationale=rationale, terms=terms)
 
     def logits(self, batch: Batch, mask: Tensor, *, absence: str | None = None) -> Tensor:

@@ -30,7 +30,7 @@ class RNP(Rationalizer):
     """Generator and predictor, trained together.
 
     Args:
-        task: arguments of `rationalizers.task.Task`.
+        task: description of a `rationalizers.task.Task`.
         encoder: description of an `Encoder`; the predictor's, and the generator's too.
         selector: description of a `Selector` (straight-through or soft).
         weights: of the terms ``task``, ``sparsity`` (λ₁), ``continuity`` (λ₂) and ``evidence``.
@@ -76,7 +76,7 @@ class RNP(Rationalizer):
         if batch.y is None:
             return Output(logits=logits, rationale=rationale)
         terms = {
-            "task": self.task.loss(logits, batch.y).mean(),
+            "task": self.task.loss(logits, batch.y),
             "sparsity": losses.sparsity(rationale, target=self.share),
             "continuity": losses.continuity(rationale),
             "evidence": losses.evidence(rationale, batch),

@@ -12,7 +12,7 @@ from torch import Tensor
 from rationalizers.batch import Batch
 from rationalizers.levels import group
 from rationalizers.rationale import Rationale
-from rationalizers.segment import owners
+from rationalizers.segment import owners, segment_sum
 
 FLOORS = ("random", "first", "last", "all", "oracle")
 
@@ -21,17 +21,17 @@ def floors(rationale: Rationale, batch: Batch) -> dict[str, Rationale]:
     """Five selections for each example, all but ``all`` as large as the rationale's own, of whole words or sentences if it is.
 
     ``random`` draws uniformly, by a hash of the example's row and the unit's position, so that it does not depend on the batch;
-    ``first`` and ``last`` take units from an end; ``oracle`` takes evidence first. Each comes with the scores it ranks by.
+    ``first`` and ``last`` take units from an end, where they have an order; ``oracle`` takes evidence first. Each comes with the
+    scores it ranks by. The size is the number of units with mask above one half, which is what plausibility counts.
     """
     if rationale.level != "unit":
         groups = group(batch, rationale.level)
         return {name: groups.spread(floor, batch) for name, floor in floors(groups.gather(rationale), groups.batch).items()}
-    k = torch.round(rationale.size()).long()  # [B]
+    k = segment_sum(rationale.selected.long(), rationale.ptr)  # [B]
     position = batch.position.double()
     rankings = {
         "random": uniform_hash(batch.index[owners(rationale.ptr, position.shape[0])], batch.position),
-        "first": -position,
-        "last": position,
+        **({} if batch.spans is None else {"first": -position, "last": position}),
         "all": torch.zeros_like(position),
         "oracle": batch.fields["evidence"].double(),
     }
@@ -40,7 +40,7 @@ def floors(rationale: Rationale, batch: Batch) -> dict[str, Rationale]:
         for name, scores in rankings.items()
     }
     count = {name: rationale.selectable_size().long() if name == "all" else k for name in found}
-    return {name: found[name].topk(count[name]) for name in FLOORS}
+    return {name: floor.topk(count[name]) for name, floor in found.items()}
 
 
 def uniform_hash(example: Tensor, position: Tensor) -> Tensor:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, Metric
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+from torchmetrics import MeanMetric
 
 from rationalizers.batch import Batch
-from rationalizers.levels import group
+from rationalizers.levels import Groups, group
 from rationalizers.metrics.floors import FLOORS, floors
 from rationalizers.metrics.plausibility import RationaleMetric, SpanF1, TokenAUPRC, TokenF1
+from rationalizers.metrics.prediction import prediction_metric
+from rationalizers.metrics.ranking import EdgeRanking, Ranking
 from rationalizers.metrics.selection import Selection
 from rationalizers.rationale import Rationale
 from rationalizers.task import Task
@@ -23,21 +24,18 @@ class Scores(nn.Module):
     Args:
         task: what the logits mean.
         floors: also score the selections of `rationalizers.metrics.floors` by every plausibility metric.
+        unit: what the units are, ``token`` or ``node``; nodes are also ranked, and their edges.
+        soft: masks are not 0 or 1 in evaluation.
     """
 
-    def __init__(self, task: Task, *, floors: bool = False) -> None:
+    def __init__(self, task: Task, *, floors: bool = False, unit: str = "token", soft: bool = False) -> None:
         super().__init__()
         self.task = task
         self.loss = MeanMetric()
-        self.prediction = nn.ModuleDict(
-            {
-                "accuracy": MulticlassAccuracy(num_classes=task.outputs, average="micro"),
-                "macro_f1": MulticlassF1Score(num_classes=task.outputs, average="macro"),
-            }
-        )
-        self.selection = Selection()
+        self.prediction = prediction_metric(task)
+        self.selection = Selection(soft=soft)
         self.plausibility = nn.ModuleDict(
-            {name: nn.ModuleList([TokenF1(), SpanF1(), TokenAUPRC()]) for name in ("model", *(FLOORS if floors else ()))}
+            {name: nn.ModuleList(_metrics(unit)) for name in ("model", *(FLOORS if floors else ()))}
         )
         self.sentences = nn.ModuleDict({name: TokenF1(prefix="sentence") for name in self.plausibility})
 
@@ -46,21 +44,20 @@ class Scores(nn.Module):
 
         Counted are words, or the units themselves where single units were selected; and sentences where those were.
         """
-        self.loss.update(self.task.loss(logits, batch.y))
-        for _, metric in self._prediction():
-            metric.update(logits, batch.y)
-        words = group(batch, "unit" if rationale.level == "unit" else "word")
-        self.selection.update(words.gather(rationale), words.batch)
+        loss, known = self.task.entries(logits, batch.y)
+        self.loss.update(loss, weight=known.to(loss.dtype))
+        self.prediction.update(self.task.predict(logits), batch.y)
+        words = None if rationale.level == "unit" else group(batch, "word")
+        self._count(self.selection, rationale, batch, words)
         if "evidence" not in batch.fields:
             return
         selections = {"model": rationale}
         if len(self.plausibility) > 1:
             selections.update(floors(rationale, batch))
         for name, selection in selections.items():
-            counted = words.gather(selection)
             for metric in self._plausibility(name):
-                if "spans" not in metric.needs or batch.spans is not None:
-                    metric.update(counted, words.batch)
+                if all(getattr(batch, need, None) is not None for need in metric.needs if need != "evidence"):
+                    self._count(metric, selection, batch, words)
         if rationale.level == "sentence":
             sentences = group(batch, "sentence")
             for name, selection in selections.items():
@@ -71,7 +68,7 @@ class Scores(nn.Module):
         if not self.loss.update_called:
             return {}
         numbers: dict[str, Tensor] = {"loss": self.loss.compute()}
-        numbers |= {name: metric.compute() for name, metric in self._prediction()}
+        numbers |= self.prediction.compute()
         numbers |= self.selection.compute()
         for name in self.plausibility:
             found: dict[str, Tensor] = {}
@@ -86,16 +83,19 @@ class Scores(nn.Module):
 
     def reset(self) -> None:
         """Start over."""
-        for metric in (self.loss, self.selection, *(metric for _, metric in self._prediction())):
+        for metric in (self.loss, self.selection, self.prediction):
             metric.reset()
         for name in self.plausibility:
             for metric in (*self._plausibility(name), self._sentences(name)):
                 metric.reset()
 
-    def _prediction(self) -> Iterable[tuple[str, Metric]]:
-        for name, metric in self.prediction.items():
-            assert isinstance(metric, Metric)
-            yield name, metric
+    @staticmethod
+    def _count(metric: RationaleMetric, rationale: Rationale, batch: Batch, words: Groups | None) -> None:
+        """Update with units, or with the words that they are pieces of."""
+        if words is None:
+            metric.update(rationale, batch)
+        else:
+            metric.update(words.gather(rationale), words.batch)
 
     def _plausibility(self, name: str) -> Iterable[RationaleMetric]:
         metrics = self.plausibility[name]
@@ -108,3 +108,10 @@ class Scores(nn.Module):
         metric = self.sentences[name]
         assert isinstance(metric, RationaleMetric)
         return metric
+
+
+def _metrics(unit: str) -> list[RationaleMetric]:
+    """What agreement with evidence is measured by."""
+    if unit == "node":
+        return [TokenF1(prefix=unit), TokenAUPRC(), Ranking(prefix=unit), EdgeRanking()]
+    return [TokenF1(prefix=unit), SpanF1(), TokenAUPRC()]

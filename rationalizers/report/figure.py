@@ -82,7 +82,7 @@ def line_chart(title: str, lines: Mapping[str, Sequence[tuple[float, float]]], *
         axes.yaxis.set_major_locator(ticker.MaxNLocator(nbins=5))
         axes.set_xlabel("epoch")
 
-    return _drawing(title, draw, size=(4.6, 2.5), legend=len(lines) > 1)
+    return drawing(title, draw, size=(4.6, 2.5), legend=len(lines) > 1)
 
 
 def scatter_chart(title: str, points: Sequence[Point], *, x: str, y: str, line: tuple[str, float] | None) -> Markup:
@@ -114,7 +114,7 @@ def scatter_chart(title: str, points: Sequence[Point], *, x: str, y: str, line: 
         axes.set_xlabel(x)
         axes.set_ylabel(y)
 
-    return _drawing(title, draw, size=(5.0, 3.2), legend=True)
+    return drawing(title, draw, size=(5.0, 3.2), legend=True)
 
 
 def curve_chart(title: str, curves: Sequence[Curve], *, x: str, line: tuple[str, Sequence[tuple[float, float]]] | None) -> Markup:
@@ -170,7 +170,7 @@ def curve_chart(title: str, curves: Sequence[Curve], *, x: str, line: tuple[str,
         axes.set_ylim(max(bottom, -0.02), min(top, 1.02))
         axes.set_xlabel(x)
 
-    return _drawing(title, draw, size=(3.6, 2.7), legend=True)
+    return drawing(title, draw, size=(3.6, 2.7), legend=True)
 
 
 def _labels(places: Sequence[float], *, logarithmic: bool) -> list[str]:
@@ -184,7 +184,7 @@ def _labels(places: Sequence[float], *, logarithmic: bool) -> list[str]:
     return labels
 
 
-def _drawing(title: str, draw: Callable[[Axes], None], *, size: tuple[float, float], legend: bool) -> Markup:
+def drawing(title: str, draw: Callable[[Axes], None], *, size: tuple[float, float], legend: bool) -> Markup:
     """What ``draw`` draws, without global state of matplotlib and equal byte for byte in every process."""
     matplotlib = require("matplotlib", extra="report")
     figures = require("matplotlib.figure", extra="report")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from rationalizers.build import build
 from rationalizers.extras import require
 from rationalizers.report.page import number, render
 
@@ -17,6 +19,24 @@ if TYPE_CHECKING:
 SHADES = 4
 
 Interval = Sequence[int]
+
+
+class Pictures(ABC):
+    """Draws examples that are no text; a line of ``rationales.jsonl`` names its class as ``_target_``.
+
+    Attributes:
+        unit: what the units are called, in the plural.
+    """
+
+    unit: ClassVar[str]
+
+    @abstractmethod
+    def draw(self, record: Mapping[str, Any]) -> Markup:
+        """The example of a line, with the model's rationale and human evidence where known.
+
+        Raises:
+            ValueError: the line does not hold what it should.
+        """
 
 
 def highlight(
@@ -83,8 +103,12 @@ def card(record: Mapping[str, Any]) -> dict[str, Any]:
     """
     words, fields = record["words"], {name: runs for name, runs in record["fields"].items() if runs}
     scores = record["scores"]
+    pictures = build({"_target_": record["_target_"]}, Pictures) if "_target_" in record else None
     try:
-        text = highlight(words, record["selected"], scores=scores, evidence=record["evidence"], marks=fields)
+        if pictures is None:
+            text = highlight(words, record["selected"], scores=scores, evidence=record["evidence"], marks=fields)
+        else:
+            text = pictures.draw(record)
     except ValueError as error:
         raise ValueError(f"example {record['id']!r}: {error}") from error
     label, prediction, probabilities = record["label"], record["prediction"], record["probabilities"]
@@ -92,21 +116,28 @@ def card(record: Mapping[str, Any]) -> dict[str, Any]:
         "id": record["id"],
         "query": " ".join(record["query"]),
         "text": text,
-        "long": len(words) > 220,
+        "drawn": pictures is not None,
+        "unit": "words" if pictures is None else pictures.unit,
+        "long": pictures is None and len(words) > 220,
+        "numbers": [
+            {"target": target, "value": value, "truth": record["truth"].get(target), "unit": record["unit"]}
+            for target, value in record.get("values", {}).items()
+        ],
         "label": label,
         "prediction": prediction,
-        "probability": probabilities[prediction],
+        "probability": probabilities.get(prediction),
         "label_probability": None if label == prediction else probabilities.get(label),
         "right": None if label is None else label == prediction,
         "agreement": agreement(record),
         "marks": list(fields),
-        "shaded": any(shade is not None for shade in _shades(scores)),
+        "shaded": pictures is None and any(shade is not None for shade in _shades(scores)),
     }
 
 
 def key(cards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What the key to the colours must explain for these cards: ``evidence``, ``marks``, ``shaded``."""
     return {
+        "drawn": any(shown["drawn"] for shown in cards),
         "evidence": any(shown["agreement"]["evidence"] for shown in cards),
         "marks": list(dict.fromkeys(name for shown in cards for name in shown["marks"])),
         "shaded": any(shown["shaded"] for shown in cards),

@@ -36,6 +36,11 @@ def number(value: Any, *, digits: int = 3, sign: bool = False) -> str:
     return f"{value:{'+' if sign else ''},.{digits}f}".replace("-", "−")
 
 
+def plain(value: float) -> str:
+    """A number of unknown size to read, with four digits that count."""
+    return f"{value:.4g}".replace("-", "−")
+
+
 def spread(mean: float, deviation: float) -> str:
     """Mean ± standard deviation; the mean alone where one run shows no spread."""
     return number(mean) if math.isnan(deviation) else f"{number(mean)} ± {number(deviation)}"
@@ -73,5 +78,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, spread=spread, probability=probability, duration=duration, brief=brief)
+    environment.filters.update(number=number, plain=plain, spread=spread, probability=probability, duration=duration, brief=brief)
     return environment

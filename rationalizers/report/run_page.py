@@ -50,7 +50,8 @@ GROUPS = {
     "wrong": "Wrong predictions",
     "elsewhere": "Right predictions, rationale no closer to the evidence than random words",
     "right": "Right predictions",
-    "unlabelled": "Texts without a label",
+    "measured": "Predicted numbers",
+    "unlabelled": "Examples without a label",
 }
 
 
@@ -196,6 +197,8 @@ def group(record: Mapping[str, Any]) -> str:
 
     *Elsewhere*: precision of the rationale < share of evidence among the words, which is what random words reach.
     """
+    if record.get("values"):
+        return "measured"
     if record["label"] is None:
         return "unlabelled"
     if record["label"] != record["prediction"]:

@@ -76,7 +76,8 @@ def test_every_document_is_packed_in_its_row():
 
 def test_facts_are_the_task_and_what_an_encoder_needs():
     data = ready()
-    assert data.facts() == {"task": {"labels": ["bad", "good"]}, "vocabulary": len(data.featurizer.vocabulary), "mask_id": 1}
+    task = {"_target_": "rationalizers.task.Classification", "labels": ["bad", "good"]}
+    assert data.facts() == {"task": task, "vocabulary": len(data.featurizer.vocabulary), "mask_id": 1}
     assert data.report == {"train/generated": 36}
 
 

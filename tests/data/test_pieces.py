@@ -13,7 +13,7 @@ from rationalizers.data.text import SEPARATOR
 from rationalizers.rationale import Rationale
 from rationalizers.rewriting import Replacements, replace_words, whole_words
 from rationalizers.segment import segment_groups
-from rationalizers.task import Task
+from rationalizers.task import Classification
 
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
@@ -55,7 +55,7 @@ REVIEW = Document(
     },
 )
 ASKED = Document(id="r2", words=("is", "awful"), label="good", spans=((1, 2, 0),), query=("boring", "?"))
-TASK = Task(labels=["bad", "good"])
+TASK = Classification(labels=["bad", "good"])
 
 
 @pytest.fixture(scope="module")

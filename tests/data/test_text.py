@@ -10,9 +10,9 @@ from rationalizers.batch import Packed
 from rationalizers.data.document import Document
 from rationalizers.data.text import SEPARATOR, Layout, TextFeaturizer
 from rationalizers.rationale import Rationale
-from rationalizers.task import Task
+from rationalizers.task import Classification
 
-TASK = Task(labels=["bad", "good"])
+TASK = Classification(labels=["bad", "good"])
 
 
 class Letters(TextFeaturizer):

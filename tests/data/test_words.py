@@ -10,7 +10,7 @@ from rationalizers.data.document import Document
 from rationalizers.data.text import SEPARATOR
 from rationalizers.data.words import MASK, UNKNOWN, WordFeaturizer
 from rationalizers.rationale import Rationale
-from rationalizers.task import Task
+from rationalizers.task import Classification
 
 REVIEW = Document(
     id="r1",
@@ -20,7 +20,7 @@ REVIEW = Document(
     fields={"shortcut": (0, 1, 1, 0, 0, 0, 1), "sentence": (0, 0, 0, 0, 1, 1, 1)},
 )
 ASKED = Document(id="r2", words=("It", "is", "fine"), label="good", spans=((2, 3, 0),), query=("is", "it", "good", "?"))
-TASK = Task(labels=["bad", "good"])
+TASK = Classification(labels=["bad", "good"])
 
 
 def fitted(*documents, **options):

@@ -27,7 +27,7 @@ class FromStates(Full):
 
     def forward(self, batch):
         logits = self.predictor.head(segment_max(self.predictor.encoder.states(batch), batch.ptr))
-        terms = {} if batch.y is None else {"task": self.task.loss(logits, batch.y).mean()}
+        terms = {} if batch.y is None else {"task": self.task.loss(logits, batch.y)}
         return Output(logits=logits, rationale=select_all(batch.fixed, batch.ptr), terms=terms)
 
 

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 pytest.importorskip("transformers")
 
-from rationalizers.absence import ABSENCES, encode_visible
+from rationalizers.absence import HIDING, encode_visible
 from rationalizers.batch import Packed
 from rationalizers.build import build
 from rationalizers.encoders import Encoder, PretrainedEncoder
@@ -143,7 +143,7 @@ def test_embeddings_come_from_the_table_alone(bert):
     assert bert.mask_embedding().equal(bert.table.weight[4])
 
 
-@pytest.mark.parametrize("absence", ABSENCES)
+@pytest.mark.parametrize("absence", [*HIDING, "state"])
 def test_nothing_can_be_absent(bert, absence):
     batch = texts()
     h, visible = encode_visible(bert, batch, torch.zeros(sum(SIZES)), absence=absence)

@@ -14,7 +14,7 @@ from tests.contract import ENCODER, LABELS, TextContract, batch
 def config(**changes):
     return {
         "_target_": "rationalizers.methods.a2r.A2R",
-        "task": {"labels": LABELS},
+        "task": {"_target_": "rationalizers.task.Classification", "labels": LABELS},
         "generator": ENCODER,
         "predictor": ENCODER,
         "weights": {"task": 1.0, "attention": 1.0, "agreement": 0.1},

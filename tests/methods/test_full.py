@@ -9,7 +9,7 @@ class TestFull(TextContract):
     def config(self):
         return {
             "_target_": "rationalizers.methods.full.Full",
-            "task": {"labels": LABELS},
+            "task": {"_target_": "rationalizers.task.Classification", "labels": LABELS},
             "encoder": ENCODER,
             "weights": {"task": 1.0},
             "optimizer": {"lr": 1e-3},

@@ -10,7 +10,7 @@ from tests.contract import ENCODER, LABELS, TextContract, batch
 def config(**changes):
     return {
         "_target_": "rationalizers.methods.rnp.RNP",
-        "task": {"labels": LABELS},
+        "task": {"_target_": "rationalizers.task.Classification", "labels": LABELS},
         "encoder": ENCODER,
         "selector": {"_target_": "rationalizers.selectors.StraightThroughGumbel"},
         "weights": {"task": 1.0, "sparsity": 1.0, "continuity": 1.0, "evidence": 1.0},
@@ -48,7 +48,7 @@ def test_under_a_full_mask_it_is_the_full_input_classifier():
     full = build(
         {
             "_target_": "rationalizers.methods.full.Full",
-            "task": {"labels": LABELS},
+            "task": {"_target_": "rationalizers.task.Classification", "labels": LABELS},
             "encoder": ENCODER,
             "weights": {"task": 1.0},
             "optimizer": {"lr": 1e-3},

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from graph.batch import Graph
 from rationalizers.batch import Packed
 from rationalizers.metrics.floors import FLOORS, floors, uniform_hash
 from rationalizers.metrics.plausibility import TokenAUPRC, TokenF1
@@ -78,10 +79,11 @@ def test_first_and_last_are_the_ends_of_what_can_be_selected():
     assert found["oracle"].mask.tolist() == [0, 1, 1, 0, 0, 1, 0]  # evidence, then in order
 
 
-def test_soft_masks_are_rounded_to_a_size():
+def test_soft_masks_have_the_size_that_counts_as_selected():
     rationale, batch = uniform(5, 0)
-    soft = Rationale(rationale.scores, torch.full((5,), 0.52), rationale.ptr)
-    assert floors(soft, batch)["first"].mask.tolist() == [1, 1, 1, 0, 0]
+    soft = Rationale(rationale.scores, torch.tensor([0.45, 0.52, 0.9, 0.45, 0.45]), rationale.ptr)
+    assert floors(soft, batch)["first"].mask.tolist() == [1, 1, 0, 0, 0]
+    assert token_f1(soft, batch) <= token_f1(floors(soft, batch)["oracle"], batch)
 
 
 def test_an_empty_rationale_has_empty_floors():
@@ -231,3 +233,17 @@ def test_floors_of_eraser_movies_are_as_measured(data_root):
     assert len(batch) == 199
     found = {name: token_f1(floor, batch) for name, floor in floors(rationale, batch).items()}
     assert found == pytest.approx({"random": 0.22, "first": 0.21, "last": 0.31, "all": 0.405, "oracle": 0.705}, abs=0.01)
+
+
+def test_units_without_an_order_have_no_ends():
+    graph = Graph(
+        x=torch.zeros(4, 1),
+        edge_index=torch.tensor([[0, 1, 2], [1, 2, 3]]),
+        field_evidence=torch.tensor([False, True, False, False]),
+        row=torch.tensor([3]),
+    )
+    mask = torch.tensor([1.0, 0, 0, 0])
+    found = floors(Rationale(mask, mask, graph.ptr), graph)
+    assert set(found) == {"random", "all", "oracle"}
+    assert found["oracle"].mask.tolist() == [0, 1, 0, 0]
+    assert [int(floor.size()) for floor in found.values()] == [1, 4, 1]

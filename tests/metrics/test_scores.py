@@ -7,6 +7,7 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score
 from torchmetrics import Metric
 
+from graph.batch import Graph
 from rationalizers.batch import Packed
 from rationalizers.metrics.floors import FLOORS, floors
 from rationalizers.metrics.plausibility import SpanF1, TokenAUPRC, TokenF1
@@ -14,14 +15,14 @@ from rationalizers.metrics.scores import Scores
 from rationalizers.metrics.selection import Selection
 from rationalizers.rationale import Rationale
 from rationalizers.segment import segment_runs
-from rationalizers.task import Task
+from rationalizers.task import Classification
 
 PREDICTION = {"loss", "accuracy", "macro_f1"}
 SELECTION = {"selected_share", "runs", "empty_share"}
 UNITS = {f"token_{name}{kind}" for name in ("precision", "recall", "f1") for kind in ("", "_macro")}
 SPANS = {"iou_f1@0.1", "iou_f1@0.5", "exact_f1"}
 PLAUSIBILITY = UNITS | SPANS | {"auprc"}
-TASK = Task(labels=["no", "maybe", "yes"])
+TASK = Classification(labels=["no", "maybe", "yes"])
 
 
 def example(seed, *, evidence=True):
@@ -79,13 +80,47 @@ def test_every_plausibility_number_has_its_floors():
     assert set(numbers) == PREDICTION | SELECTION | PLAUSIBILITY | {"examples_without_evidence"} | beside
 
 
-def test_units_without_order_have_no_spans():
+def test_units_without_order_have_no_spans_and_no_ends():
     logits, rationale, batch = join(split())
     nodes = SimpleNamespace(**{name: getattr(batch, name) for name in batch.__dataclass_fields__} | {"spans": None})
     numbers = scored((logits, rationale, nodes), floors=True)
-    assert set(numbers) == PREDICTION | SELECTION | {"examples_without_evidence"} | (UNITS | {"auprc"}) | {
-        f"floor/{which}/{name}" for which in FLOORS for name in UNITS | {"auprc"}
+    assert set(numbers) == PREDICTION | SELECTION - {"runs"} | {"examples_without_evidence"} | (UNITS | {"auprc"}) | {
+        f"floor/{which}/{name}" for which in ("random", "all", "oracle") for name in UNITS | {"auprc"}
     }
+
+
+def test_nodes_are_ranked_and_so_are_their_edges():
+    batch = Graph(
+        x=torch.zeros(5, 1),
+        edge_index=torch.tensor([[0, 1, 2, 3], [1, 2, 0, 4]]),
+        ptr=torch.tensor([0, 3, 5]),
+        y=torch.tensor([0, 1]),
+        field_evidence=torch.tensor([True, False, False, True, False]),
+        edge_evidence=torch.tensor([True, False, False, False]),
+    )
+    scores = Scores(TASK, floors=True, unit="node")
+    mask = torch.tensor([0.9, 0.1, 0.2, 0.4, 0.6])
+    scores.update(torch.randn(2, 3), Rationale(mask, mask, batch.ptr), batch)
+    numbers = scores.compute()
+    of_each = ("roc_auc", "roc_auc_pooled", "precision@5", "precision@evidence")
+    ranked = {f"{unit}_{name}" for unit in ("node", "edge") for name in of_each}
+    assert {name for name in numbers if name.startswith(("node", "edge"))} == ranked | {
+        f"node_{name}{how}" for name in ("f1", "precision", "recall") for how in ("", "_macro")
+    }
+    assert numbers["node_roc_auc"] == 0.5
+    assert numbers["floor/all/node_roc_auc"] == 0.5
+    assert numbers["floor/oracle/node_roc_auc"] == 1.0
+    assert "floor/first/node_f1" not in numbers
+    assert "mean_mask" not in numbers
+
+
+def test_soft_masks_have_a_mean():
+    logits, rationale, batch = join(split())
+    soft = Rationale(rationale.scores, rationale.mask * 0.6, rationale.ptr)
+    scores = Scores(TASK, soft=True)
+    scores.update(logits, soft, batch)
+    numbers = scores.compute()
+    assert numbers["mean_mask"] == pytest.approx(0.6 * numbers["selected_share"], abs=1e-6)
 
 
 # Numbers

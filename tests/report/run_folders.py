@@ -82,7 +82,7 @@ def write_run(
         "model": {"_target_": "rationalizers.methods.rnp.RNP", "share": 0.15, **(model or {})},
         "featurizer": featurizer,
         "data": {"corpus": {"shortcut": 0.8}, "batch_size": 32, "seed": seed, "featurizer": featurizer, **(data or {})},
-        "trainer": {"max_epochs": 30},
+        "trainer": {"max_epochs": 30, "monitor": "val/loss", "mode": "min"},
         **config,
     }
     numbers = dict(TEST if test is None else test)

@@ -109,9 +109,9 @@ def test_a_card_names_the_example_that_does_not_fit():
 
 
 def test_the_key_explains_only_what_is_shown():
-    assert key([card(record())]) == {"evidence": True, "marks": ["shortcut"], "shaded": True}
+    assert key([card(record())]) == {"drawn": False, "evidence": True, "marks": ["shortcut"], "shaded": True}
     bare = card(record(evidence=None, fields={"shortcut": []}, scores=[0.0] * 5))
-    assert key([bare]) == {"evidence": False, "marks": [], "shaded": False}
+    assert key([bare]) == {"drawn": False, "evidence": False, "marks": [], "shaded": False}
 
 
 def test_a_notebook_gets_style_verdict_text_and_key():

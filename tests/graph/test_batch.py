@@ -1,0 +1,134 @@
+"""Graphs read through the names that text and graphs share."""
+
+import pytest
+import torch
+from torch_geometric.loader import DataLoader
+
+from graph.batch import Graph
+from rationalizers.batch import Batch
+
+
+def path(n, *, seed=0, **more):
+    """A path of n nodes in both directions, its first two nodes evidence."""
+    generator = torch.Generator().manual_seed(seed)
+    there = torch.stack([torch.arange(n - 1), torch.arange(1, n)])
+    edges = torch.cat([there, there.flip(0)], 1)
+    evidence = torch.arange(n) < 2
+    return Graph(
+        x=torch.randint(9, (n, 3), generator=generator),
+        edge_index=edges,
+        edge_attr=torch.arange(edges.shape[1])[:, None],
+        y=torch.tensor([[float(n)]]),
+        field_evidence=evidence,
+        edge_evidence=evidence[edges].all(0),
+        row=torch.tensor([seed]),
+        id=f"g{seed}",
+        **more,
+    )
+
+
+def batch():
+    return Graph.collate([path(4, seed=3), path(1, seed=4), path(3, seed=5)])
+
+
+def test_one_graph_and_a_batch_answer_to_the_contract():
+    for graph, sizes in ((path(4, seed=3), [4]), (batch(), [4, 1, 3])):
+        assert isinstance(graph, Batch)
+        assert (graph.ptr[1:] - graph.ptr[:-1]).tolist() == sizes
+        assert graph.position.tolist() == [place for size in sizes for place in range(size)]
+        assert graph.fields["evidence"].tolist() == [place < 2 for size in sizes for place in range(size)]
+        assert not graph.fixed.any()
+        assert not graph.labelled.any()
+        assert graph.annotated.tolist() == [True] * len(sizes)
+        assert graph.units is graph.x
+        assert graph.spans is None
+    assert batch().index.tolist() == [3, 4, 5]
+    assert batch().id == ["g3", "g4", "g5"]
+
+
+def test_what_is_given_is_not_filled_in():
+    graph = Graph.collate(
+        [path(2, fixed=torch.tensor([True, False]), annotated=torch.tensor([False]), labelled=torch.tensor([True]))]
+    )
+    assert graph.fixed.tolist() == [True, False]
+    assert graph.annotated.tolist() == [False]
+    assert graph.labelled.tolist() == [True]
+    bare = Graph(x=torch.zeros(2, 1), edge_index=torch.zeros(2, 0, dtype=torch.long))
+    assert bare.annotated.tolist() == [False]
+    assert bare.fields == {}
+    assert bare.edge_evidence is None
+    assert bare.y is None
+    assert bare.index.tolist() == [0]
+
+
+def test_it_is_what_pyg_collates():
+    ours, theirs = batch(), next(iter(DataLoader([path(4, seed=3), path(1, seed=4), path(3, seed=5)], batch_size=3)))
+    assert isinstance(theirs, Graph)
+    for name in ("x", "edge_index", "edge_attr", "y", "ptr", "edge_evidence"):
+        assert ours[name].equal(theirs[name]) if name in ours else getattr(ours, name).equal(getattr(theirs, name))
+    assert ours.index.equal(theirs.index)
+
+
+def test_selecting_takes_nodes_with_the_edges_between_them():
+    graph = batch()
+    kept = graph.select(torch.tensor([0, 1, 1, 0, 0, 1, 0, 1], dtype=torch.bool), positions="fresh")
+    assert kept.ptr.tolist() == [0, 2, 2, 4]
+    assert kept.x.equal(graph.x[[1, 2, 5, 7]])
+    assert kept.edge_index.tolist() == [[0, 1], [1, 0]]
+    assert kept.edge_attr.flatten().tolist() == [1, 4]
+    assert kept.fields["evidence"].tolist() == [True, False, True, False]
+    assert kept.edge_evidence.tolist() == [False, False]
+    assert kept.position.tolist() == [0, 1, 0, 1]
+    assert kept.y.equal(graph.y)
+    assert kept.index.equal(graph.index)
+    assert kept.id == graph.id
+    again = graph.select(torch.tensor([0, 1, 1, 0, 0, 1, 0, 1], dtype=torch.bool), positions="kept")
+    assert again.position.tolist() == [1, 2, 0, 2]
+    assert again.select(torch.tensor([0, 1, 1, 1], dtype=torch.bool), positions="kept").position.tolist() == [2, 0, 2]
+    assert graph.x.shape == (8, 3)  # the batch itself is left alone
+
+
+def test_as_many_edges_as_nodes_confuse_nothing():
+    ring = torch.arange(3)
+    graph = Graph(
+        x=torch.arange(3)[:, None], edge_index=torch.stack([ring, ring.roll(-1)]), edge_attr=torch.tensor([[7], [8], [9]])
+    )
+    kept = graph.select(torch.tensor([True, False, True]), positions="fresh")
+    assert kept.x.flatten().tolist() == [0, 2]
+    assert kept.edge_attr.flatten().tolist() == [9]
+
+
+def test_graphs_of_one_node_keep_their_targets():
+    graph = Graph.collate([path(1, seed=seed) for seed in range(3)])
+    kept = graph.select(torch.tensor([True, False, True]), positions="fresh")
+    assert kept.ptr.tolist() == [0, 1, 1, 2]
+    assert kept.index.tolist() == [0, 1, 2]
+    assert kept.y.shape == (3, 1)
+
+
+def test_everything_selected_is_everything():
+    graph = batch()
+    same = graph.select(torch.ones(8, dtype=torch.bool), positions="fresh")
+    for name in ("x", "edge_index", "edge_attr", "ptr", "position", "edge_evidence"):
+        assert getattr(same, name).equal(getattr(graph, name))
+
+
+def test_other_units_stand_in_the_same_places():
+    graph = batch()
+    changed = graph.with_units(graph.x + 1)
+    assert changed.x.equal(graph.x + 1)
+    assert changed.ptr.equal(graph.ptr)
+    assert changed.edge_index.equal(graph.edge_index)
+
+
+@pytest.mark.parametrize("mask", [torch.ones(8), torch.ones(7, dtype=torch.bool), torch.ones(8, 1, dtype=torch.bool)])
+def test_a_mask_that_does_not_fit_is_named(mask):
+    with pytest.raises(ValueError, match=r"'mask' must be bool \[8\], got"):
+        batch().select(mask, positions="fresh")
+
+
+def test_graphs_that_carry_different_facts_cannot_meet():
+    with pytest.raises(ValueError, match="only some have labelled"):
+        Graph.collate([path(2), path(2, labelled=torch.tensor([True]))])
+    with pytest.raises(ValueError, match="'graphs' must hold at least one graph, got none"):
+        Graph.collate([])
