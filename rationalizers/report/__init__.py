@@ -1,9 +1,19 @@
 """Reports of finished runs: a page for one, a table and a page for several, highlighted text for a notebook."""
 
-from rationalizers.report.comparison import Comparison, compare
+from rationalizers.report.comparison import Comparison, compare, compare_results
 from rationalizers.report.comparison_page import write_comparison
 from rationalizers.report.highlight import highlight
-from rationalizers.report.result import find_runs, read_runs
+from rationalizers.report.result import find_runs, read_results, read_runs
 from rationalizers.report.run_page import write_report
 
-__all__ = ["Comparison", "compare", "find_runs", "highlight", "read_runs", "write_comparison", "write_report"]
+__all__ = [
+    "Comparison",
+    "compare",
+    "compare_results",
+    "find_runs",
+    "highlight",
+    "read_results",
+    "read_runs",
+    "write_comparison",
+    "write_report",
+]

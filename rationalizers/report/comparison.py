@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,12 +32,14 @@ class Comparison:
             they differ in.
         notes: what a reader should know before believing the numbers.
         dials: by data set, the number of the configuration that curves are drawn over.
+        split: which the numbers are of.
     """
 
     results: tuple[Result, ...]
     methods: tuple[str, ...]
     notes: tuple[str, ...]
     dials: Mapping[str, Dial]
+    split: str = "test"
 
     @property
     def metrics(self) -> dict[str, str]:
@@ -200,7 +202,11 @@ class Comparison:
             for each in found:
                 paired.append([dataset, f"{each.method} − {each.reference}", metrics[each.metric], *each.text()])
         tables = [
-            Table("Test split, mean ± standard deviation over n seeds", ["data", "method", "n", *metrics.values()], means),
+            Table(
+                f"{self.split.capitalize()} split, mean ± standard deviation over n seeds",
+                ["data", "method", "n", *metrics.values()],
+                means,
+            ),
             Table(
                 "Paired differences over n common seeds (p is not corrected for the number of comparisons)",
                 ["data", "pair", "metric", "n", "difference", "95 % t interval", "p"],
@@ -234,6 +240,24 @@ def compare(folders: Iterable[str | Path], *, dial: str | None = None) -> Compar
         ValueError: a file does not hold what it should, there is no finished run, or ``dial`` is no number in which runs differ.
     """
     results, notes = read_results(folders)
+    return compare_results(results, notes=notes, dial=dial)
+
+
+def compare_results(
+    results: Sequence[Result], *, notes: Sequence[str] = (), dial: str | None = None, split: str = "test"
+) -> Comparison:
+    """Group finished runs that have been read, or scored again (`Result.with_test`).
+
+    Args:
+        results: the runs.
+        notes: what a reader should know of how they came to be these.
+        dial: as in `compare`.
+        split: which the numbers are of.
+
+    Raises:
+        ValueError: ``dial`` is no number in which runs differ.
+    """
+    results, notes = list(results), list(notes)
     results.sort(key=lambda result: (result.dataset, result.method, result.seed, result.name, str(result.folder)))
     kept: dict[tuple[str, str, int, str], Result] = {}
     for result in results:
@@ -245,7 +269,7 @@ def compare(folders: Iterable[str | Path], *, dial: str | None = None) -> Compar
     dials, told = find_dials(chosen, dial)
     methods, described = variants(chosen, dials)
     warned = caveats(list(zip(chosen, methods, strict=True)), metrics_of(chosen), dials)
-    return Comparison(tuple(chosen), tuple(methods), (*notes, *told, *described, *warned), dials)
+    return Comparison(tuple(chosen), tuple(methods), (*notes, *told, *described, *warned), dials, split)
 
 
 def _apart(one: tuple[str, float] | None, other: tuple[str, float]) -> bool:

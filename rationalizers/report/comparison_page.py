@@ -85,6 +85,8 @@ def write_comparison(
 
 def chart(dataset: str, found: Sequence[Row]) -> Markup | None:
     """Accuracy against token F1; ``None`` where no method has both, or more have than there are markers."""
+    if not all({"accuracy", "token_f1"} <= row.cells.keys() for row in found):
+        return None
     floors = {(row.method, row.selection): row.cells["token_f1"][0] for row in found if row.floor}
     points = []
     for row in found:

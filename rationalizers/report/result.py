@@ -59,6 +59,10 @@ class Result:
         numbers: Mapping[str, float] = self.metrics["test"]
         return numbers
 
+    def with_test(self, numbers: Mapping[str, float]) -> Result:
+        """The same run with these numbers in place of those of its test split."""
+        return Result(self.folder, self.config, {**self.metrics, "test": dict(numbers)})
+
     @cached_property
     def epochs(self) -> list[dict[str, Any]]:
         """One mapping per epoch."""

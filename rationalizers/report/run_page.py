@@ -23,7 +23,13 @@ NAMES = {
     "loss": "Loss",
     "accuracy": "Accuracy",
     "macro_f1": "Macro F1 of the classes",
+    "roc_auc": "ROC-AUC, mean over targets",
+    "r2": "R²",
+    "rmse": "Root mean squared error, in the unit of the data",
+    "mae": "Mean absolute error, in the unit of the data",
     "selected_share": "Selected share",
+    "mean_mask": "Mean of the mask",
+    "leakage": "Leakage: change of the prediction when what was not selected is replaced",
     "runs": "Runs per text",
     "empty_share": "Share of empty rationales",
     "token_f1": "Token F1",
@@ -42,7 +48,23 @@ NAMES = {
     "iou_f1@0.5": "IoU F1 at 0.5",
     "exact_f1": "Exact-span F1",
     "auprc": "AUPRC of the scores",
-    "examples_without_evidence": "Texts without evidence, not counted",
+    **{
+        f"{unit}_{name}": f"{unit.capitalize()} {shown}"
+        for unit in ("node", "edge")
+        for name, shown in {
+            "roc_auc": "ROC-AUC per graph",
+            "roc_auc_pooled": "ROC-AUC, all graphs at once",
+            "precision@evidence": "precision at the number of evidence units",
+            "precision@5": "precision at 5",
+            "f1": "F1",
+            "precision": "precision",
+            "recall": "recall",
+            "f1_macro": "F1 per graph",
+            "precision_macro": "precision per graph",
+            "recall_macro": "recall per graph",
+        }.items()
+    },
+    "examples_without_evidence": "Examples without evidence, not counted",
 }
 COUNTS = ("examples_without_evidence",)
 # An example belongs to the first group whose condition it meets.
@@ -157,6 +179,7 @@ def curves(result: Result) -> list[dict[str, Any]]:
         "Training loss and its terms, unweighted": terms,
         "Validation loss": {"loss": "val/loss"},
         "Validation accuracy and token F1": {"accuracy": "val/accuracy", "token F1": "val/token_f1"},
+        "Validation scores": {"ROC-AUC": "val/roc_auc", "R²": "val/r2", "node ROC-AUC": "val/node_roc_auc"},
         "Selected share, validation": {"share": "val/selected_share"},
     }
     charts = []

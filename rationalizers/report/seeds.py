@@ -30,6 +30,20 @@ SENTENCES = {
     "sentence_precision": "sentence precision",
     "sentence_recall": "sentence recall",
 }
+# Of runs on graphs.
+GRAPHS = {
+    "accuracy": "accuracy",
+    "roc_auc": "ROC-AUC",
+    "r2": "R²",
+    "rmse": "RMSE",
+    "node_roc_auc": "node ROC-AUC",
+    "node_precision@evidence": "node precision at evidence",
+    "node_f1": "node F1",
+    "edge_roc_auc": "edge ROC-AUC",
+    "selected_share": "selected share",
+    "mean_mask": "mean mask",
+    "leakage": "leakage",
+}
 SELECTIONS = {
     "model": "",
     "random": "random, same size",
@@ -116,8 +130,17 @@ class Difference:
 
 
 def metrics_of(results: Iterable[Result]) -> dict[str, str]:
-    """The metrics to show of some runs, with their names: `METRICS`, and `SENTENCES` where any run has one of them."""
-    return {**METRICS, **(SENTENCES if any(SENTENCES.keys() & result.test.keys() for result in results) else {})}
+    """The metrics to show of some runs, with their names.
+
+    `METRICS`, unless all runs are on graphs, `SENTENCES` where any run has one of them, and of `GRAPHS` what any run has.
+    """
+    runs = [result.test.keys() for result in results]
+    on_graphs = [names for names in runs if names & (GRAPHS.keys() - METRICS.keys())]
+    return {
+        **(METRICS if len(on_graphs) < len(runs) else {}),
+        **(SENTENCES if any(SENTENCES.keys() & names for names in runs) else {}),
+        **{name: shown for name, shown in GRAPHS.items() if any(name in names for names in on_graphs)},
+    }
 
 
 def rows(groups: Mapping[str, Sequence[Result]], metrics: Iterable[str]) -> list[Row]:

@@ -21,7 +21,7 @@ def test_the_page_shows_what_the_run_says(tmp_path):
     page = report(write_run(tmp_path, seed=7))
     text = " ".join(page.text.split())
     assert "rnp-toy-s7" in text
-    assert "method rnp data toy seed 7 chosen epoch 2 of 3 training time 1 min 23 s test texts 8" in text
+    assert "method rnp data toy seed 7 chosen epoch 2 of 3 training time 1 min 23 s test examples 8" in text
     assert page.row("Metric")[1:] == ["model", "random", "all", "oracle"]
     assert page.row("Token F1") == ["Token F1", "0.545", "0.120", "0.200", "0.900"]
     assert page.row("Token precision") == ["Token precision", "0.600", "0.600"]  # no floor in this run: the other table

@@ -1,0 +1,51 @@
+"""Score finished runs again: the trained model of a run folder on a split of the data that the run describes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from rationalizers.build import build, trusting
+from rationalizers.data.module import RationaleData
+from rationalizers.leakage import leakage
+from rationalizers.load import load_rationalizer
+from rationalizers.metrics.scores import Scores
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "val", "test")
+
+
+@torch.no_grad()
+def evaluate(folder: str | Path, *, split: str = "test", trust: Sequence[str] = (), device: str = "cpu") -> dict[str, float]:
+    """Every number of a split by name, floors included, and the leakage of methods that leak.
+
+    Args:
+        folder: a finished run, on text or on graphs.
+        split: ``train``, ``val`` or ``test``.
+        trust: packages whose classes the run may use beyond this project's own.
+        device: where the model goes.
+
+    Raises:
+        ValueError: another split, or a folder that `load_rationalizer` refuses.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"'split' must be one of {', '.join(SPLITS)}; got {split!r}")
+    trained = load_rationalizer(folder, trust=trust, device=device)
+    with trusting(trust):
+        data = build(trained.config["data"], RationaleData)
+        data.setup("test")
+    model = trained.model
+    scores = Scores(model.task, floors=True, unit=model.unit, soft=model.soft is not None).to(device)
+    for number, batch in enumerate(data.batches(split)):
+        moved = batch.to(device)
+        output = model(moved)
+        scores.update(output.logits, output.rationale, moved)
+        log.debug("%s: batch %d of %s", folder, number + 1, split)
+    numbers = scores.compute()
+    if model.leaks is not None:
+        numbers["leakage"] = leakage(model, (batch.to(device) for batch in data.batches(split)))
+    return numbers

@@ -1,0 +1,60 @@
+"""Scoring finished runs again."""
+
+import json
+
+import pytest
+import torch
+
+from rationalizers.evaluation import evaluate
+from rationalizers.report import compare_results, read_results
+from rationalizers.training import train
+from tests.tiny import fresh_process, run_config
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("runs")
+    folders = [train(run_config(root / method, method=method, max_epochs=2)) for method in ("full", "rnp")]
+    torch.use_deterministic_algorithms(False)
+    return folders
+
+
+def test_the_test_split_gives_the_numbers_of_the_run(runs):
+    for folder in runs:
+        told = json.loads((folder / "metrics.json").read_text())["test"]
+        assert evaluate(folder, trust=["tests"]) == pytest.approx(told, abs=1e-6)
+
+
+def test_another_split_gives_that_splits_numbers(runs):
+    told = json.loads((runs[1] / "metrics.json").read_text())["val"]
+    found = evaluate(runs[1], split="val", trust=["tests"])
+    assert {name: found[name] for name in told} == pytest.approx(told, abs=1e-6)
+    assert any(name.startswith("floor/") for name in found)
+
+
+def test_numbers_of_another_split_are_shown_as_such(runs):
+    results, notes = read_results(runs)
+    scored = [result.with_test(evaluate(result.folder, split="val", trust=["tests"])) for result in results]
+    shown = compare_results(scored, notes=notes, split="val").to_text()
+    assert shown.startswith("Val split, mean ± standard deviation")
+    assert results[0].test != scored[0].test
+
+
+def test_the_command_prints_one_table(runs, tmp_path):
+    done = fresh_process(["-m", "experiments.evaluate", f"runs={runs[0].parent}", "trust=[tests]"], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Test split") == 1
+    assert "│ full " in done.stdout
+    assert "│ rnp " in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_split_that_nobody_makes_is_named(runs):
+    with pytest.raises(ValueError, match="'split' must be one of train, val, test; got 'dev'"):
+        evaluate(runs[0], split="dev")
+
+
+def test_a_stranger_needs_trust(runs):
+    with pytest.raises(ValueError, match="trust"):
+        evaluate(runs[0])
