@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from rationalizers.attribution import Attribution
 from rationalizers.build import build, trusting
 from rationalizers.data.module import RationaleData
 from rationalizers.leakage import leakage
@@ -20,12 +22,20 @@ SPLITS = ("train", "val", "test")
 
 
 @torch.no_grad()
-def evaluate(folder: str | Path, *, split: str = "test", trust: Sequence[str] = (), device: str = "cpu") -> dict[str, float]:
+def evaluate(
+    folder: str | Path,
+    *,
+    split: str = "test",
+    attribution: Mapping[str, Any] | None = None,
+    trust: Sequence[str] = (),
+    device: str = "cpu",
+) -> dict[str, float]:
     """Every number of a split by name, floors included, and the leakage of methods that leak.
 
     Args:
         folder: a finished run, on text or on graphs.
         split: ``train``, ``val`` or ``test``.
+        attribution: description of an `Attribution` that takes the place of the model's own rationale; leakage is then not told.
         trust: packages whose classes the run may use beyond this project's own.
         device: where the model goes.
 
@@ -38,14 +48,15 @@ def evaluate(folder: str | Path, *, split: str = "test", trust: Sequence[str] = 
     with trusting(trust):
         data = build(trained.config["data"], RationaleData)
         data.setup("test")
+        explain = None if attribution is None else build(attribution, Attribution)
     model = trained.model
-    scores = Scores(model.task, floors=True, unit=model.unit, soft=model.soft is not None).to(device)
+    scores = Scores(model.task, floors=True, unit=model.unit, soft=explain is None and model.soft is not None).to(device)
     for number, batch in enumerate(data.batches(split)):
         moved = batch.to(device)
         output = model(moved)
-        scores.update(output.logits, output.rationale, moved)
+        scores.update(output.logits, output.rationale if explain is None else explain(model, moved), moved)
         log.debug("%s: batch %d of %s", folder, number + 1, split)
     numbers = scores.compute()
-    if model.leaks is not None:
+    if model.leaks is not None and explain is None:
         numbers["leakage"] = leakage(model, (batch.to(device) for batch in data.batches(split)))
     return numbers

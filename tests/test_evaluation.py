@@ -58,3 +58,17 @@ def test_a_split_that_nobody_makes_is_named(runs):
 def test_a_stranger_needs_trust(runs):
     with pytest.raises(ValueError, match="trust"):
         evaluate(runs[0])
+
+
+def test_a_classifier_can_be_explained_by_an_attribution(runs, tmp_path):
+    config = {"_target_": "rationalizers.attribution.IntegratedGradients", "share": 0.2, "steps": 8}
+    own, attributed = evaluate(runs[0], trust=["tests"]), evaluate(runs[0], attribution=config, trust=["tests"])
+    assert own["accuracy"] == attributed["accuracy"]
+    assert (own["selected_share"], attributed["selected_share"] < 0.5) == (1.0, True)
+    assert attributed["token_f1"] != own["token_f1"]
+    done = fresh_process(
+        ["-m", "experiments.evaluate", f"runs={runs[0].parent}", "trust=[tests]", "attribution=integrated_gradients"],
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "full + integrated_gradients" in done.stdout

@@ -59,9 +59,10 @@ class Result:
         numbers: Mapping[str, float] = self.metrics["test"]
         return numbers
 
-    def with_test(self, numbers: Mapping[str, float]) -> Result:
-        """The same run with these numbers in place of those of its test split."""
-        return Result(self.folder, self.config, {**self.metrics, "test": dict(numbers)})
+    def with_test(self, numbers: Mapping[str, float], *, explained_by: str | None = None) -> Result:
+        """The same run with these numbers in place of those of its test split, named after what explained it."""
+        method = self.method if explained_by is None else f"{self.method} + {explained_by}"
+        return Result(self.folder, {**self.config, "method": method}, {**self.metrics, "test": dict(numbers)})
 
     @cached_property
     def epochs(self) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""What explains a model instead of its own rationale."""
