@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch as PyGBatch
 from torch_geometric.data import Data
 from torch_geometric.utils import subgraph
 
 from rationalizers.batch import Positions
-from rationalizers.segment import offsets, owners
+from rationalizers.segment import lengths, offsets, owners
 
 FIELD = "field_"
 # One row for each graph; with as many graphs as nodes or edges PyG could not tell.
@@ -21,8 +21,8 @@ PER_GRAPH = ("y", "row", "labelled", "annotated", "ptr")
 class Graph(Data):  # type: ignore[misc]
     """One graph, or a batch of them; nodes are the units.
 
-    What PyG collates, it collates here (``Batch.from_data_list``); what the contract asks for and is not there is filled in as
-    `rationalizers.batch.Packed` does it. Keys of the store:
+    `collate` joins graphs and batches of them, as PyG's loader joins graphs; what the contract asks for and is not there is
+    filled in as `rationalizers.batch.Packed` does it. Keys of the store:
 
     =================== ============================================================================================
     x                   node features ``[N, F]``
@@ -137,12 +137,24 @@ class Graph(Data):  # type: ignore[misc]
         """
         if not graphs:
             raise ValueError("'graphs' must hold at least one graph, got none")
-        keys = [frozenset(graph._store) for graph in graphs]
+        keys = [frozenset(graph._store) - {"batch", "ptr", "position"} for graph in graphs]
         if len(set(keys)) > 1:
             odd = sorted(frozenset.union(*keys) - frozenset.intersection(*keys))
             raise ValueError(f"graphs disagree on what they carry: only some have {', '.join(odd)}")
-        batch: Graph = PyGBatch.from_data_list(list(graphs))
-        return batch
+        before = offsets(torch.tensor([graph.x.shape[0] for graph in graphs])).tolist()
+        ptr = offsets(torch.cat([lengths(graph.ptr) for graph in graphs]))
+        found: dict[str, Any] = {"ptr": ptr, "batch": owners(ptr, before[-1])}
+        if any("position" in graph._store for graph in graphs):
+            found["position"] = torch.cat([graph.position for graph in graphs])
+        for name in (name for name in graphs[0]._store if name in keys[0]):
+            values = [graph._store[name] for graph in graphs]
+            if name == "edge_index":
+                found[name] = torch.cat([edges + first for edges, first in zip(values, before, strict=False)], 1)
+            elif isinstance(values[0], Tensor):
+                found[name] = torch.cat(values)
+            else:
+                found[name] = [each for value in values for each in (value if isinstance(value, list) else [value])]
+        return cls(**found)
 
     def _filled(self, name: str, count: int, value: bool) -> Tensor:
         found: Tensor | None = self._store.get(name)

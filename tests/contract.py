@@ -110,7 +110,7 @@ class Contract(ABC):
         packed = self.batch(query=query)
         output = model(packed)
         assert output.logits.shape == (4, len(LABELS))
-        assert output.rationale.mask.shape == output.rationale.scores.shape == packed.units.shape
+        assert output.rationale.mask.shape == output.rationale.scores.shape == packed.position.shape
         assert output.rationale.ptr.equal(packed.ptr)
         assert all(term.dim() == 0 and term.isfinite() for term in output.terms.values())
 

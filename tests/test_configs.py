@@ -13,6 +13,7 @@ import yaml
 from hydra import compose, initialize_config_module
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
+from torch_geometric.data import Data
 
 from rationalizers import training
 from rationalizers.base import OptimizerConfig
@@ -23,12 +24,15 @@ from tests.tiny import ROOT, fresh_process
 
 CONF = ROOT / "conf"
 # Left to the data module: `RationaleData.facts`.
-FACTS = {"task", "vocabulary", "mask_id", "architecture"}
+FACTS = {"task", "vocabulary", "mask_id", "architecture", "atoms", "bonds", "features"}
 # What a method tells its parts.
 TOLD = {"width"}
 # Data that need no download, made small: three batches to train on, two to validate and two to test with.
 SIZES = {"corpus.train": 48, "corpus.val": 32, "corpus.test": 32, "batch_size": 16}
-OFFLINE = {"toy_text": [f"data.module.{name}={size}" for name, size in SIZES.items()]}
+OFFLINE = {
+    "toy_text": [f"data.module.{name}={size}" for name, size in SIZES.items()],
+    "toy_graph": [f"data.module.{name.replace('corpus', 'source')}={size}" for name, size in SIZES.items()],
+}
 
 
 def options(group):
@@ -46,9 +50,19 @@ def overrides(data, method, selector):
     return [f"data={data}", f"method={method}", *chosen]
 
 
+def on_graphs(group, name):
+    """Whether a data set holds graphs, a method reads them, an encoder encodes them: all its classes are of `graph`."""
+    written = (CONF / group / f"{name}.yaml").read_text("utf-8")
+    bases = [entry.split("@")[0] for entry in yaml.safe_load(written).get("defaults", []) if isinstance(entry, str)]
+    files = [CONF / f"{base[1:]}.yaml" if base.startswith("/") else CONF / group / f"{base}.yaml" for base in bases]
+    return "_target_: graph." in written + "".join(file.read_text("utf-8") for file in files if file.is_file())
+
+
+# Text with methods on text, graphs with methods on graphs.
 COMBINATIONS = [
     (data, method, selector)
     for data, method in itertools.product(options("data"), options("method"))
+    if on_graphs("data", data) == on_graphs("method", method)
     for selector in selectors(method)
 ]
 
@@ -96,6 +110,8 @@ def check_targets(config):
 
 def test_there_is_something_to_compose():
     assert ("toy_text", "full", None) in COMBINATIONS
+    assert {("toy_graph", "grea", None), ("bace", "gsat", None)} <= set(COMBINATIONS)
+    assert ("toy_text", "grea", None) not in COMBINATIONS
     assert {("toy_text", "rnp", "soft"), ("toy_text", "rnp", "straight_through")} <= set(COMBINATIONS)
 
 
@@ -122,9 +138,10 @@ def test_optimizer_entries_are_those_of_its_class(method):
 
 @pytest.mark.parametrize("encoder", options("encoder"))
 def test_every_encoder_brings_its_featurizer(encoder):
-    config = composed("train", [f"encoder={encoder}"])
+    config = composed("train", [f"encoder={encoder}", *(["method=erm"] if on_graphs("encoder", encoder) else [])])
     assert config["method"]["model"]["encoder"] == config["encoder"]["model"]
-    assert config["data"]["module"]["featurizer"] == config["encoder"]["featurizer"]
+    # Graphs are featurized one way, whatever the encoder.
+    assert on_graphs("encoder", encoder) or config["data"]["module"]["featurizer"] == config["encoder"]["featurizer"]
     check_targets(config)
 
 
@@ -215,8 +232,14 @@ def test_it_trains_two_steps_and_can_be_opened(data, method, selector, tmp_path,
     assert metrics["epochs"] == 1
     assert all(isinstance(value, float) for value in metrics["test"].values())
     assert "???" not in yaml.safe_dump(read_config(folder))
-    found = load_rationalizer(folder)("The staff was friendly, but the room was dirty.")
-    assert found.tokens[:3] == ("The", "staff", "was")
+    trained = load_rationalizer(folder)
+    if on_graphs("data", data):
+        triangle = torch.tensor([[0, 1, 2, 1, 2, 0], [1, 2, 0, 0, 1, 2]])
+        (found,) = trained([Data(x=torch.tensor([[0], [1], [2]]), edge_index=triangle)])
+        assert found.nodes == ("0", "1", "2")
+        assert found.prediction in trained.model.task.names
+    else:
+        assert trained("The staff was friendly, but the room was dirty.").tokens[:3] == ("The", "staff", "was")
     assert check_targets(read_config(folder)) >= 4
 
 

@@ -110,6 +110,7 @@ def write_report(folder: Path, *, examples: int = 12) -> Path:
         plausibility=plausibility,
         other=other,
         sentences=any(row["name"] in (NAMES[name] for name in SENTENCES) for row in plausibility),
+        nodes=any(name.startswith("node_") for name in result.test),
         floors=list(dict.fromkeys(name for row in plausibility for name in row["floors"])),
         curves=curves(result),
         groups=groups,

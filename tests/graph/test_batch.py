@@ -69,6 +69,16 @@ def test_it_is_what_pyg_collates():
     assert ours.index.equal(theirs.index)
 
 
+def test_batches_join_like_graphs():
+    ours, parts = batch(), [Graph.collate([path(4, seed=3), path(1, seed=4)]), path(3, seed=5)]
+    joined = Graph.collate(parts)
+    for name in ("x", "edge_index", "edge_attr", "y", "ptr", "batch", "edge_evidence", "index", "position"):
+        assert getattr(joined, name).equal(getattr(ours, name)), name
+    assert joined.id == ours.id
+    apart = Graph.collate([part.select(torch.ones(part.x.shape[0], dtype=torch.bool), positions="kept") for part in parts])
+    assert apart.position.equal(ours.position)
+
+
 def test_selecting_takes_nodes_with_the_edges_between_them():
     graph = batch()
     kept = graph.select(torch.tensor([0, 1, 1, 0, 0, 1, 0, 1], dtype=torch.bool), positions="fresh")

@@ -26,7 +26,7 @@ def test_the_page_shows_what_the_run_says(tmp_path):
     assert page.row("Token F1") == ["Token F1", "0.545", "0.120", "0.200", "0.900"]
     assert page.row("Token precision") == ["Token precision", "0.600", "0.600"]  # no floor in this run: the other table
     assert page.row("Accuracy") == ["Accuracy", "0.800", "0.800"]
-    assert page.row("Texts without evidence, not counted")[1] == "1"
+    assert page.row("Examples without evidence, not counted")[1] == "1"
     assert "share: 0.15" in page.text
     assert page.text.count("length: 128") == 2
     assert "Below its floor" not in text
