@@ -80,8 +80,7 @@ class GPS(GraphEncoder):
         if nodes == 0:
             return e.new_zeros(0, self.width)
         around = neighbourhood(edge_index, nodes, bonds=self.bonds_of(batch))
-        # Attention over a graph without nodes would be a softmax over nothing; such graphs are left out.
-        owner = torch.unique_consecutive(owners(batch.ptr, nodes), return_inverse=True)[1]
+        owner = owners(batch.ptr, nodes)
         x = e
         if self.positions is not None:
             x = x + self.positions(random_walk(edge_index, owner, steps=self.walk).to(x.dtype))
@@ -98,7 +97,7 @@ def random_walk(edge_index: Tensor, owner: Tensor, *, steps: int) -> Tensor:
 
     Args:
         edge_index: ``[2, E]``, source above target.
-        owner: the graph of each node ``[N]``, every one with at least one node.
+        owner: the graph of each node ``[N]``, rising.
         steps: W.
     """
     step = to_dense_adj(edge_index, owner)  # [B, L, L]
