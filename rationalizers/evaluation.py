@@ -10,11 +10,14 @@ from typing import Any
 import torch
 
 from rationalizers.attribution import Attribution
+from rationalizers.batch import Batch
 from rationalizers.build import build, trusting
 from rationalizers.data.module import RationaleData
+from rationalizers.fidelity import fidelity
 from rationalizers.leakage import leakage
 from rationalizers.load import load_rationalizer
 from rationalizers.metrics.scores import Scores
+from rationalizers.rationale import Rationale
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +30,7 @@ def evaluate(
     *,
     split: str = "test",
     attribution: Mapping[str, Any] | None = None,
+    fidelity_by: str | None = None,
     trust: Sequence[str] = (),
     device: str = "cpu",
 ) -> dict[str, float]:
@@ -36,6 +40,7 @@ def evaluate(
         folder: a finished run, on text or on graphs.
         split: ``train``, ``val`` or ``test``.
         attribution: description of an `Attribution` that takes the place of the model's own rationale; leakage is then not told.
+        fidelity_by: what absent means to fidelity (`rationalizers.fidelity`); ``None`` leaves it out.
         trust: packages whose classes the run may use beyond this project's own.
         device: where the model goes.
 
@@ -51,12 +56,17 @@ def evaluate(
         explain = None if attribution is None else build(attribution, Attribution)
     model = trained.model
     scores = Scores(model.task, floors=True, unit=model.unit, soft=explain is None and model.soft is not None).to(device)
+    explained: list[tuple[Batch, Rationale]] = []
     for number, batch in enumerate(data.batches(split)):
         moved = batch.to(device)
         output = model(moved)
-        scores.update(output.logits, output.rationale if explain is None else explain(model, moved), moved)
+        rationale = output.rationale if explain is None else explain(model, moved)
+        scores.update(output.logits, rationale, moved)
+        explained.append((moved, rationale))
         log.debug("%s: batch %d of %s", folder, number + 1, split)
     numbers = scores.compute()
     if model.leaks is not None and explain is None:
-        numbers["leakage"] = leakage(model, (batch.to(device) for batch in data.batches(split)))
+        numbers["leakage"] = leakage(model, (batch for batch, _ in explained))
+    if fidelity_by is not None:
+        numbers |= fidelity(model, explained, absence=fidelity_by)
     return numbers

@@ -1,6 +1,6 @@
 """Fidelity: what a prediction loses without its rationale, and what it keeps with nothing else, by forced masks.
 
-    fidelity₊ = mean_b d_b(x, x ∖ r)        high: the prediction needs the rationale
+    fidelity₊ = mean_b d_b(x, x − r)        high: the prediction needs the rationale
     fidelity₋ = mean_b d_b(x, r)            low: the rationale is enough
 
 with d the fall of the probability of what was predicted on the whole input (Yuan et al., 2022, Explainability in Graph Neural
@@ -24,9 +24,7 @@ from rationalizers.task import Classification, Regression
 
 
 @torch.no_grad()
-def fidelity(
-    model: Rationalizer, explained: Iterable[tuple[Batch, Rationale]], *, absence: str = "compact"
-) -> dict[str, float]:
+def fidelity(model: Rationalizer, explained: Iterable[tuple[Batch, Rationale]], *, absence: str = "compact") -> dict[str, float]:
     """``fidelity_plus`` and ``fidelity_minus`` of rationales, their own or another's; units with mask above one half count.
 
     Args:
@@ -53,8 +51,8 @@ def fidelity(
         plus += float(_fall(model, whole, without).sum())
         minus += float(_fall(model, whole, alone).sum())
         count += whole.shape[0]
-    mean = (lambda total: total / count) if count else (lambda total: float("nan"))
-    return {"fidelity_plus": mean(plus), "fidelity_minus": mean(minus)}
+    examples = count or float("nan")
+    return {"fidelity_plus": plus / examples, "fidelity_minus": minus / examples}
 
 
 def _fall(model: Rationalizer, whole: Tensor, changed: Tensor) -> Tensor:

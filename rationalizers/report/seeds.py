@@ -43,6 +43,8 @@ GRAPHS = {
     "selected_share": "selected share",
     "mean_mask": "mean mask",
     "leakage": "leakage",
+    "fidelity_plus": "fidelity +",
+    "fidelity_minus": "fidelity −",
 }
 SELECTIONS = {
     "model": "",
