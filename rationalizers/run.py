@@ -28,7 +28,8 @@ from typing import Any
 
 import yaml
 
-FORMAT = 1
+# 2: the task is described by its class; `trainer` says what chooses the epoch.
+FORMAT = 2
 FROM_DATA = "???"
 PARTIAL = ".partial"
 # Not part of what makes two runs the same.
@@ -87,7 +88,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if config.get("format") != FORMAT:
         raise ValueError(
             f"{file}: expected format {FORMAT}, got {config.get('format')!r}; "
-            "a newer format needs a newer version of rationalizers"
+            "a newer format needs a newer version of rationalizers, an older one is trained again"
         )
     _refuse_interpolation(config, file, "")
     return config

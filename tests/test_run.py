@@ -136,15 +136,16 @@ def test_a_folder_without_configuration_is_no_run(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("format: 2\n", "expected format 1, got 2; a newer format needs a newer version of rationalizers"),
-        ("format: '1'\n", "expected format 1, got '1'"),
-        ("name: a\n", "expected format 1, got None"),
-        ("- format\n- 1\n", "expected a mapping, got list"),
+        ("format: 3\n", "expected format 2, got 3; a newer format needs a newer version of rationalizers"),
+        ("format: 1\n", "expected format 2, got 1; .* an older one is trained again"),
+        ("format: '2'\n", "expected format 2, got '2'"),
+        ("name: a\n", "expected format 2, got None"),
+        ("- format\n- 2\n", "expected a mapping, got list"),
         ("", "expected a mapping, got NoneType"),
-        ("format: [1\n", "not plain YAML"),
-        ("format: 1\nname: !!python/object/apply:os.system [true]\n", "not plain YAML"),
-        ("format: 1\nname: !!python/name:os.system\n", "not plain YAML"),
-        ("format: 1\nname: !custom a\n", "not plain YAML"),
+        ("format: [2\n", "not plain YAML"),
+        ("format: 2\nname: !!python/object/apply:os.system [true]\n", "not plain YAML"),
+        ("format: 2\nname: !!python/name:os.system\n", "not plain YAML"),
+        ("format: 2\nname: !custom a\n", "not plain YAML"),
     ],
 )
 def test_what_is_not_a_known_configuration_is_refused_with_its_file(tmp_path, text, message):
@@ -156,7 +157,7 @@ def test_what_is_not_a_known_configuration_is_refused_with_its_file(tmp_path, te
 
 def test_a_yaml_tag_does_not_run_anything(tmp_path):
     proof = tmp_path / "ran"
-    (tmp_path / "config.yaml").write_text(f"format: 1\nname: !!python/object/apply:os.system ['touch {proof}']\n")
+    (tmp_path / "config.yaml").write_text(f"format: 2\nname: !!python/object/apply:os.system ['touch {proof}']\n")
     with pytest.raises(ValueError, match="not plain YAML"):
         read_config(tmp_path)
     assert not proof.exists()
@@ -299,7 +300,7 @@ def test_an_unreadable_configuration_is_an_error_and_not_a_new_run(tmp_path):
     folder = tmp_path / "run"
     partial_of(folder).mkdir()
     (partial_of(folder) / "config.yaml").write_text("format: 99\n")
-    with pytest.raises(ValueError, match="expected format 1, got 99"):
+    with pytest.raises(ValueError, match="expected format 2, got 99"):
         open_run(folder, CONFIG)
 
 

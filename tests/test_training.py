@@ -129,7 +129,7 @@ def test_the_configuration_is_complete_and_plain(runs):
     text = (runs["rnp"] / "config.yaml").read_text("utf-8")
     assert "???" not in text
     assert "!!" not in text
-    assert (config["format"], config["name"], config["method"], config["dataset"]) == (1, "rnp-tiny", "rnp", "tiny")
+    assert (config["format"], config["name"], config["method"], config["dataset"]) == (2, "rnp-tiny", "rnp", "tiny")
     assert (config["seed"], config["trust"]) == (0, ["tests"])
     assert config["model"]["task"] == {"_target_": "rationalizers.task.Classification", "labels": ["bad", "good"]}
     assert config["model"]["encoder"]["mask_id"] == 1

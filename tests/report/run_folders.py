@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from rationalizers.run import FORMAT
+
 TEST = {
     "loss": 0.4,
     "accuracy": 0.8,
@@ -74,7 +76,7 @@ def write_run(
     folder.mkdir(parents=True)
     featurizer = {"_target_": "rationalizers.data.words.WordFeaturizer", "length": 128}
     described = {
-        "format": 1,
+        "format": FORMAT,
         "name": name,
         "method": method,
         "dataset": dataset,

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from rationalizers.report.result import FILES, find_runs, read_result, read_results, read_runs
+from rationalizers.run import FORMAT
 from tests.report.run_folders import EPOCHS, TEST, records, write_run
 
 
@@ -32,7 +33,7 @@ def test_a_missing_fact_is_named_with_its_file(tmp_path, name, facts):
     folder = write_run(tmp_path)
     file = folder / name
     if name == "config.yaml":
-        file.write_text("format: 1\nname: a\ndataset: b\ndata: {}\n")
+        file.write_text(f"format: {FORMAT}\nname: a\ndataset: b\ndata: {{}}\n")
     else:
         file.write_text(json.dumps({"best_epoch": 1, "epochs": 1, "val": {}}))
     with pytest.raises(ValueError, match=f"missing: {', '.join(facts)}") as caught:
