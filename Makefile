@@ -52,3 +52,13 @@ endif
 
 bench: setup ## time one piece against its reference: make bench BENCH=<name>
 	$(BIN)/python -m experiments.benchmark bench=$(BENCH)
+
+PEERS ?= .venv-peers
+.PHONY: peers
+peers: $(PEERS)/.installed ## make .venv-peers with torch-molecule in it, which BENCH=grea compares with
+
+# Apart from the rest: what torch-molecule needs and what the plugins of Hydra need exclude each other.
+$(PEERS)/.installed: constraints-peers.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install -c constraints-peers.txt torch-molecule torch
+	touch $@

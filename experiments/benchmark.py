@@ -1,25 +1,74 @@
 """Time one piece against its reference: ``make bench BENCH=gru``.
 
-A benchmark is a function that returns contenders by name, each a call without arguments, and the ratios worth a headline. All
-contenders take turns in one process, so that a drifting machine slows them alike; medians are compared.
+A benchmark is anything with a method ``measure(*, rounds, threads) -> Measured``. That of `Benchmark`, contenders by name, each a
+call without arguments, lets them take turns in one process, so that a drifting machine slows them alike. Medians are compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from omegaconf import DictConfig
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from torch import Tensor
+
+
+@dataclass
+class Measured:
+    """What came out, and how to tell it.
+
+    Args:
+        threads: of every contender.
+        seconds: of every turn after the warm-up, by contender.
+        megabytes: that a contender needed at most beyond its imports and data; only where each has a process of its own.
+        ratios: headlines by name.
+        facts: what else is worth keeping.
+        tables: to be printed.
+        notes: to be printed, a line each.
+    """
+
+    threads: int
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    megabytes: dict[str, float] = field(default_factory=dict)
+    ratios: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    tables: list[Table] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, turns: Mapping[str, Sequence[Mapping[str, Any]]], *, title: str) -> None:
+        """Keep the ``seconds`` of all turns of contenders, and their ``megabytes`` where turns have them; one more table."""
+        seconds = {name: [turn["seconds"] for turn in each] for name, each in turns.items()}
+        megabytes = {name: each[-1]["megabytes"] for name, each in turns.items() if "megabytes" in each[-1]}
+        self.seconds |= seconds
+        self.megabytes |= megabytes
+        self.tables.append(table(seconds, megabytes, title=title))
+
+    def ratio(self, slow: str, fast: str) -> float:
+        """Median seconds of one contender over those of another."""
+        return statistics.median(self.seconds[slow]) / statistics.median(self.seconds[fast])
+
+
+def table(seconds: Mapping[str, Sequence[float]], megabytes: Mapping[str, float], *, title: str) -> Table:
+    """One row per contender."""
+    from rich.table import Table
+
+    rows = Table("contender", "median s", "fastest s", "slowest s", *(["extra MB"] if megabytes else []), title=title)
+    for name, times in seconds.items():
+        figures = [f"{value:.4f}" for value in (statistics.median(times), min(times), max(times))]
+        rows.add_row(name, *figures, *([f"{megabytes[name]:.1f}"] if megabytes else []))
+    return rows
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What to time.
+    """What to time in one process.
 
     Args:
         contenders: calls by name.
@@ -28,6 +77,24 @@ class Benchmark:
 
     contenders: dict[str, Callable[[], object]]
     headlines: dict[str, tuple[str, str]]
+
+    def measure(self, *, rounds: int, threads: int) -> Measured:
+        """Let the contenders take turns; the first round warms up and does not count."""
+        import torch
+        from rich.progress import track
+
+        torch.set_num_threads(threads)
+        turns: dict[str, list[dict[str, float]]] = {name: [] for name in self.contenders}
+        for round_ in track(range(rounds + 1), description="rounds", transient=True):
+            for name, call in self.contenders.items():
+                began = time.perf_counter()
+                call()
+                if round_:
+                    turns[name].append({"seconds": time.perf_counter() - began})
+        measured = Measured(threads=threads)
+        measured.add(turns, title="time")
+        measured.ratios = {headline: measured.ratio(slow, fast) for headline, (slow, fast) in self.headlines.items()}
+        return measured
 
 
 def gru(
@@ -98,41 +165,24 @@ def gru(
 
 @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="benchmark")
 def main(config: DictConfig) -> None:
-    """Time the contenders in turn, print a table and the headlines, keep the result as JSON."""
-    import statistics
+    """Measure, print tables and headlines, keep the result as JSON."""
     import subprocess
-    import time
     from datetime import date
     from pathlib import Path
 
-    import torch
     from hydra.core.hydra_config import HydraConfig
     from hydra.utils import instantiate
     from rich.console import Console
-    from rich.progress import track
-    from rich.table import Table
 
     from rationalizers.run import versions, write_json
 
-    torch.set_num_threads(config.threads)
     name = HydraConfig.get().runtime.choices["bench"]
-    benchmark: Benchmark = instantiate(config.bench)
-    seconds: dict[str, list[float]] = {contender: [] for contender in benchmark.contenders}
-    for round_ in track(range(config.rounds + 1), description=name, transient=True):
-        for contender, call in benchmark.contenders.items():
-            began = time.perf_counter()
-            call()
-            # The first round warms up.
-            if round_:
-                seconds[contender].append(time.perf_counter() - began)
-    median = {contender: statistics.median(times) for contender, times in seconds.items()}
-    table = Table("contender", "median s", "fastest s", "slowest s", title=name)
-    for contender, times in seconds.items():
-        table.add_row(contender, *(f"{value:.3f}" for value in (median[contender], min(times), max(times))))
-    Console().print(table)
-    ratios = {headline: median[slow] / median[fast] for headline, (slow, fast) in benchmark.headlines.items()}
-    for headline, value in ratios.items():
-        print(f"RATIO {headline} {value:.2f}")  # noqa: T201
+    measured = instantiate(config.bench).measure(rounds=config.rounds, threads=config.threads)
+    console = Console()
+    for each in measured.tables:
+        console.print(each)
+    for line in [*measured.notes, *(f"RATIO {headline} {value:.2f}" for headline, value in measured.ratios.items())]:
+        print(line)  # noqa: T201
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     folder = Path(config.folder)
     folder.mkdir(exist_ok=True)
@@ -141,11 +191,13 @@ def main(config: DictConfig) -> None:
         {
             "date": date.today().isoformat(),
             "device": "cpu",
-            "threads": config.threads,
-            "versions": versions(),
+            "threads": measured.threads,
+            "versions": {**versions(), **measured.facts.pop("versions", {})},
             "commit": commit or None,
-            "seconds": seconds,
-            "ratios": ratios,
+            "seconds": measured.seconds,
+            **({"megabytes": measured.megabytes} if measured.megabytes else {}),
+            "ratios": measured.ratios,
+            **measured.facts,
         },
     )
 

@@ -107,20 +107,30 @@ def test_every_configuration_group_is_a_package() -> None:
     assert [str(group) for group in sorted(groups) if not (group / "__init__.py").is_file()] == []
 
 
-def pins() -> dict[str, str]:
+def pins(name: str = "constraints.txt") -> dict[str, str]:
     """Exact versions by canonical name."""
-    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    text = (ROOT / name).read_text(encoding="utf-8")
     lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines if line)}
 
 
 def test_every_direct_dependency_is_pinned_within_its_range() -> None:
-    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    extras = {name: needs for name, needs in PROJECT["optional-dependencies"].items() if name != "peers"}
+    groups = [PROJECT["dependencies"], *extras.values()]
     direct = {canonicalize_name(need.name): need for group in groups for need in map(Requirement, group)}
     del direct[canonicalize_name(PROJECT["name"])]  # the extra `all` names the project itself
     assert set(pins()) == set(direct)
     outside = {name: version for name, version in pins().items() if not direct[name].specifier.contains(version)}
     assert outside == {}
+
+
+def test_peers_are_pinned_apart_but_for_the_same_torch() -> None:
+    apart = pins("constraints-peers.txt")
+    (need,) = map(Requirement, PROJECT["optional-dependencies"]["peers"])
+    assert need.specifier.contains(apart[canonicalize_name(need.name)])
+    assert {name: apart[name] for name in ("torch", "torch-geometric")} == {
+        name: pins()[name] for name in ("torch", "torch-geometric")
+    }
 
 
 def test_pins_name_no_local_build() -> None:
