@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graph.encoders.layers import AlignedLinear, BitDropout, NodeNorm
 from graph.predictor import GraphPredictor
 from rationalizers import losses
 from rationalizers.absence import encode_visible
@@ -94,7 +95,11 @@ class GREA(Rationalizer):
         self.separator, self.encoder = build({**encoder, **separator}, Encoder), build(encoder, Encoder)
         width = self.separator.width
         self.gate = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.BatchNorm1d(2 * width), nn.ReLU(), nn.Dropout(gate_dropout), nn.Linear(2 * width, 1)
+            AlignedLinear(width, 2 * width),
+            NodeNorm(2 * width),
+            nn.ReLU(inplace=True),
+            BitDropout(gate_dropout),
+            nn.Linear(2 * width, 1),
         )
         self.predictor = GraphPredictor(self.encoder.width, outputs=self.task.outputs, dropout=dropout, linear=linear)
 
