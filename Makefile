@@ -37,7 +37,7 @@ demo-%: setup
 	$(BIN)/python -m experiments.train -m experiment=demo method=$* seed=0,1,2 runs=runs/demo $(SIZE)
 
 test: setup ## run the tests with coverage
-	$(BIN)/python -m pytest -q --durations=10 --cov=rationalizers --cov-report=term
+	$(BIN)/python -m pytest -q --durations=10 --cov=rationalizers --cov=graph --cov-report=term
 
 lint: setup ## check style, format, types and configuration files
 	$(BIN)/ruff check
