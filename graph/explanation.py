@@ -96,12 +96,13 @@ class GraphExplanation(Explanation):
 
     def record(self) -> dict[str, Any]:
         """One line of ``rationales.jsonl``."""
+        known = set(self.edges)
         return {
-            "_target_": f"{PICTURES.__module__}.{PICTURES.__name__}",
+            "_target_": f"{GraphPictures.__module__}.{GraphPictures.__name__}",
             "id": self.id,
             "source": self.source,
             "words": list(self.nodes),
-            "edges": [list(edge) for edge in self.edges if edge[0] < edge[1] or edge[::-1] not in self.edges],
+            "edges": [list(edge) for edge in self.edges if edge[0] < edge[1] or edge[::-1] not in known],
             "query": [],
             "selected": [[node, node + 1] for node in self.rationale],
             "mask": [round(value, 4) for value in self.mask],
@@ -135,9 +136,6 @@ class GraphPictures(Pictures):
             shown.append(_draw(record, [float(node in gold) for node in range(len(record["words"]))], "evidence", MARKED))
         drawn: Markup = markup('<div class="drawings">{}</div>').format(markup("").join(shown))
         return drawn
-
-
-PICTURES = GraphPictures
 
 
 def picture(record: Mapping[str, Any]) -> Markup:

@@ -12,7 +12,7 @@ from graph.batch import Graph
 from graph.data.corpus import SPLITS, GraphSource
 from graph.data.featurize import GraphFeaturizer
 from rationalizers.build import build
-from rationalizers.data.module import RationaleData
+from rationalizers.data.module import RationaleData, Rows, drawn
 
 
 class GraphData(RationaleData):
@@ -71,8 +71,8 @@ class GraphData(RationaleData):
         graphs = self.splits[split]
         if split == "train":
             sampler: Sampler[list[int]] = Shuffled(len(graphs), batch_size=self.batch_size, seed=self.seed, epoch=epoch)
-            return DataLoader(_Rows(graphs), batch_sampler=sampler, collate_fn=Graph.collate)
-        return DataLoader(_Rows(graphs), batch_size=self.batch_size, collate_fn=Graph.collate)
+            return DataLoader(Rows(graphs), batch_sampler=sampler, collate_fn=Graph.collate)
+        return DataLoader(Rows(graphs), batch_size=self.batch_size, collate_fn=Graph.collate)
 
     def _labelled(self, graphs: Sequence[Graph]) -> set[int]:
         annotated = [
@@ -80,8 +80,7 @@ class GraphData(RationaleData):
             for row, graph in enumerate(graphs)
             if bool(graph.annotated) and "evidence" in graph.fields and bool(graph.fields["evidence"].any())
         ]
-        order = torch.randperm(len(annotated), generator=torch.Generator().manual_seed(self.seed)).tolist()
-        return {annotated[i] for i in order[: round(self.labelled_share * len(annotated))]}
+        return drawn(annotated, share=self.labelled_share, seed=self.seed)
 
 
 class Shuffled(Sampler[list[int]]):
@@ -111,14 +110,3 @@ class Shuffled(Sampler[list[int]]):
             # All that is left goes into the last one.
             end = (place + 1) * self.batch_size if place < len(self) - 1 else self.size
             yield order[place * self.batch_size : end]
-
-
-class _Rows(torch.utils.data.Dataset[Graph]):
-    def __init__(self, graphs: Sequence[Graph]) -> None:
-        self.graphs = graphs
-
-    def __len__(self) -> int:
-        return len(self.graphs)
-
-    def __getitem__(self, row: int) -> Graph:
-        return self.graphs[row]

@@ -1,4 +1,6 @@
-"""Empirical risk minimisation on graphs (Vapnik, 1991, https://papers.nips.cc/paper/1991/hash/ff4d5fbbafdf976cfdc032e3bde78de5).
+"""Principles of Risk Minimization for Learning Theory (Vapnik, 1991), on graphs.
+
+https://papers.nips.cc/paper/1991/hash/ff4d5fbbafdf976cfdc032e3bde78de5-Abstract.html
 
 The graph classifier without selection that every rationalizer is compared with: min L(f(Σ_v h_v), y). Its rationale is
 everything that can be selected.

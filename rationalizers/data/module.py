@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -19,6 +19,8 @@ from rationalizers.data.statistics import WordStatistics
 from rationalizers.data.text import TextFeaturizer
 from rationalizers.featurizer import Featurizer
 from rationalizers.rewriting import Replacements
+
+T = TypeVar("T")
 
 
 class RationaleData(pl.LightningDataModule, ABC):
@@ -142,9 +144,7 @@ class TextData(RationaleData):
 
     def _labelled(self, documents: Sequence[Document]) -> set[int]:
         annotated = [row for row, document in enumerate(documents) if document.annotated and document.spans]
-        generator = torch.Generator().manual_seed(self.seed)
-        order = torch.randperm(len(annotated), generator=generator).tolist()
-        return {annotated[i] for i in order[: round(self.labelled_share * len(annotated))]}
+        return drawn(annotated, share=self.labelled_share, seed=self.seed)
 
     def _replaceable(self, document: Document) -> Document:
         return replace(document, fields={**document.fields, "replaceable": self.statistics.replacement(document)})
@@ -156,16 +156,23 @@ class TextData(RationaleData):
         return corpus.labels.index(document.label)
 
 
-class Rows(torch.utils.data.Dataset[Packed]):
+def drawn(rows: Sequence[int], *, share: float, seed: int) -> set[int]:
+    """A share of some rows, drawn by a seed; a larger share contains a smaller one."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(rows), generator=generator).tolist()
+    return {rows[i] for i in order[: round(share * len(rows))]}
+
+
+class Rows(torch.utils.data.Dataset[T]):
     """Examples of a split as batches of one."""
 
-    def __init__(self, rows: Sequence[Packed]) -> None:
+    def __init__(self, rows: Sequence[T]) -> None:
         self.rows = rows
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, row: int) -> Packed:
+    def __getitem__(self, row: int) -> T:
         return self.rows[row]
 
 
