@@ -12,14 +12,6 @@ from torch import Tensor
 BLOCK = 2**21
 
 
-def widest(*tensors: Tensor) -> torch.dtype:
-    """Precision of a pass: at least float32."""
-    wide = torch.float32
-    for tensor in tensors:
-        wide = torch.promote_types(wide, tensor.dtype)
-    return wide
-
-
 def blocks(rows: int, *, numbers: int) -> list[range]:
     """Consecutive rows that go through the cache together, where a row of the grid holds so many ``numbers``."""
     step = max(1, BLOCK // max(1, numbers))

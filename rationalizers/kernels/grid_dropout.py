@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 # Sixteen random bits decide on an element; torch's own Bernoulli draws (2.13, AMD EPYC) take some twenty times as long.
-_LEVELS = 2**16
+LEVELS = 2**16
 
 
 def kept_share(dropout: float) -> float:
@@ -16,10 +16,10 @@ def kept_share(dropout: float) -> float:
     Raises:
         ValueError: nothing would be kept, or more than everything.
     """
-    levels = round((1 - dropout) * _LEVELS)
-    if not 0 < levels <= _LEVELS:
+    levels = round((1 - dropout) * LEVELS)
+    if not 0 < levels <= LEVELS:
         raise ValueError(f"'dropout' must be in [0, 1), got {dropout}; leave the grid out to keep nothing")
-    return levels / _LEVELS
+    return levels / LEVELS
 
 
 def grid_mask(seed: Tensor, rows: range, *, columns: int, width: int, dropout: float) -> Tensor:
@@ -38,7 +38,7 @@ def grid_mask(seed: Tensor, rows: range, *, columns: int, width: int, dropout: f
     Raises:
         ValueError: ``dropout`` is outside [0, 1).
     """
-    dropped = _LEVELS - round(kept_share(dropout) * _LEVELS)
+    dropped = LEVELS - round(kept_share(dropout) * LEVELS)
     entropy, size = int(seed) % 2**64, columns * width
     kept = np.empty((len(rows), size), dtype=np.bool_)
     for place, row in enumerate(rows):

@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rationalizers.kernels.arguments import check_offsets, check_reach, check_states
+from rationalizers.kernels.precision import widest
+from rationalizers.kernels.twin import cuda_twin
 from rationalizers.segment import owners, segment_sum
 
 
@@ -26,30 +29,42 @@ def split_pool(x: Tensor, mask: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
 
     Raises:
         TypeError: ``x`` or ``mask`` is not floating, or ``ptr`` not int64.
-        ValueError: the shapes do not fit, or ``ptr`` does not run from 0 to N.
+        ValueError: the shapes do not fit, or (on the CPU) ``ptr`` does not rise from 0 to N.
     """
-    for name, tensor in (("x", x), ("mask", mask)):
-        if not tensor.is_floating_point():
-            raise TypeError(f"'{name}' must be floating, got {tensor.dtype}; convert it with .to(x.dtype)")
-    if ptr.dtype != torch.int64:
-        raise TypeError(f"'ptr' must be int64, got {ptr.dtype}; convert it with .long()")
-    if x.dim() != 2:
-        raise ValueError(f"'x' must be [N, D], got {tuple(x.shape)}; flatten or add dimensions")
-    if mask.shape != x.shape[:1]:
-        raise ValueError(f"'mask' must be [{x.shape[0]}] like the rows of 'x', got {tuple(mask.shape)}; give one number per unit")
-    if ptr.dim() != 1 or not ptr.numel():
-        raise ValueError(f"'ptr' must be the offsets [B+1], got {tuple(ptr.shape)}; see rationalizers.segment.offsets")
+    check_states(x, mask)
+    check_offsets(ptr)
     rationale, complement = _split_pool(x, mask, ptr)
     return rationale, complement
 
 
-@torch.library.custom_op("rationalizers::split_pool", mutates_args=())
-def _split_pool(x: Tensor, mask: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
-    if int(ptr[0]) != 0 or int(ptr[-1]) != x.shape[0]:
-        raise ValueError(f"'ptr' must run from 0 to the {x.shape[0]} rows of 'x', got {int(ptr[0])} to {int(ptr[-1])}")
-    wide = _wide(x, mask)
+def split_pool_reference(x: Tensor, mask: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
+    """The definition."""
+    check_reach(ptr, x.shape[0])
+    wide = widest(x, mask)
     kept = x.to(wide) * mask.to(wide)[:, None]  # [N, D]
     return segment_sum(kept, ptr).to(x.dtype), segment_sum(x.to(wide) - kept, ptr).to(x.dtype)
+
+
+def split_pool_backward_reference(
+    of_rationale: Tensor, of_complement: Tensor, x: Tensor, mask: Tensor, ptr: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients of ``x`` and ``mask`` from those of both results, ``[B, D]``."""
+    wide, owner = widest(x, mask), owners(ptr, x.shape[0])
+    left = of_complement.to(wide)[owner]  # [N, D]
+    difference = (of_rationale.to(wide) - of_complement.to(wide))[owner]  # [N, D]
+    grad_mask = (difference * x.to(wide)).sum(1)  # [N]
+    return left.addcmul(difference, mask.to(wide)[:, None]).to(x.dtype), grad_mask.to(mask.dtype)
+
+
+_split_pool = torch.library.custom_op(
+    "rationalizers::split_pool", split_pool_reference, mutates_args=(), schema="(Tensor x, Tensor mask, Tensor ptr) -> (Tensor, Tensor)"
+)
+_split_pool_backward = torch.library.custom_op(
+    "rationalizers::split_pool_backward",
+    split_pool_backward_reference,
+    mutates_args=(),
+    schema="(Tensor of_rationale, Tensor of_complement, Tensor x, Tensor mask, Tensor ptr) -> (Tensor, Tensor)",
+)
 
 
 @_split_pool.register_fake
@@ -58,33 +73,32 @@ def _(x: Tensor, mask: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
     return pooled, torch.empty_like(pooled)
 
 
-@torch.library.custom_op("rationalizers::split_pool_backward", mutates_args=())
-def _split_pool_backward(rationale: Tensor, complement: Tensor, x: Tensor, mask: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
-    # What comes in are the gradients [B, D] of the two results.
-    wide, owner = _wide(x, mask), owners(ptr, x.shape[0])
-    left = complement.to(wide)[owner]  # [N, D]
-    difference = (rationale.to(wide) - complement.to(wide))[owner]  # [N, D]
-    grad_mask = (difference * x.to(wide)).sum(1)  # [N]
-    return left.addcmul(difference, mask.to(wide)[:, None]).to(x.dtype), grad_mask.to(mask.dtype)
-
-
 @_split_pool_backward.register_fake
-def _(rationale: Tensor, complement: Tensor, x: Tensor, mask: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
+def _(of_rationale: Tensor, of_complement: Tensor, x: Tensor, mask: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
     return x.new_empty(x.shape), mask.new_empty(mask.shape)
-
-
-def _wide(x: Tensor, mask: Tensor) -> torch.dtype:
-    """Precision of sums: at least float32."""
-    return torch.promote_types(torch.promote_types(x.dtype, mask.dtype), torch.float32)
 
 
 def _keep(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _backward(ctx: Any, rationale: Tensor, complement: Tensor) -> tuple[Tensor, Tensor, None]:
-    grad_x, grad_mask = _split_pool_backward(rationale, complement, *ctx.saved_tensors)
-    return grad_x, grad_mask, None
+def _backward(ctx: Any, of_rationale: Tensor, of_complement: Tensor) -> tuple[Tensor, Tensor, None]:
+    of_x, of_mask = _split_pool_backward(of_rationale, of_complement, *ctx.saved_tensors)
+    return of_x, of_mask, None
 
 
 _split_pool.register_autograd(_backward, setup_context=_keep)
+
+
+@cuda_twin(_split_pool, reference=split_pool_reference)
+def _(x: Tensor, mask: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
+    from rationalizers.kernels.cuda import split_pool as twin
+
+    return twin.split_pool(x, mask, ptr)
+
+
+@cuda_twin(_split_pool_backward, reference=split_pool_backward_reference)
+def _(of_rationale: Tensor, of_complement: Tensor, x: Tensor, mask: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
+    from rationalizers.kernels.cuda import split_pool as twin
+
+    return twin.split_pool_backward(of_rationale, of_complement, x, mask, ptr)

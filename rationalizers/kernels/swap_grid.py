@@ -16,9 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rationalizers.kernels.grid_blocks import blocks, scaled, widest
+from rationalizers.kernels.grid_blocks import blocks, scaled
 from rationalizers.kernels.grid_dropout import grid_mask, kept_share
 from rationalizers.kernels.grid_entries import GridEntries, check_grid, mean_loss
+from rationalizers.kernels.precision import widest
+from rationalizers.kernels.twin import cuda_twin
 
 
 def swap_grid(
@@ -116,8 +118,7 @@ def _check(
     )
 
 
-@torch.library.custom_op("rationalizers::swap_grid", mutates_args=())
-def _swap_grid(
+def swap_grid_blocks(
     a: Tensor,
     b: Tensor,
     weight: Tensor,
@@ -129,6 +130,7 @@ def _swap_grid(
     dropout: float,
     gradients: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Loss, and gradients of ``a``, ``b``, ``weight`` and ``bias`` (empty where not asked for), block by block."""
     wide, keep = widest(a, b, weight, bias), kept_share(dropout)
     a, b, bias = a.to(wide), b.to(wide), bias.to(wide)
     weight = weight.to(wide) / keep
@@ -171,6 +173,9 @@ def _swap_grid(
     return loss, grad_a, grad_b, grad_weight, grad_bias
 
 
+_swap_grid = torch.library.custom_op("rationalizers::swap_grid", swap_grid_blocks, mutates_args=())
+
+
 @_swap_grid.register_fake
 def _(
     a: Tensor,
@@ -201,3 +206,21 @@ def _backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
 
 
 _swap_grid.register_autograd(_backward, setup_context=_keep)
+
+
+@cuda_twin(_swap_grid, reference=swap_grid_blocks)
+def _(
+    a: Tensor,
+    b: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    environments: Tensor | None,
+    seed: Tensor | None,
+    criterion: str,
+    dropout: float,
+    gradients: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    from rationalizers.kernels.cuda import swap_grid as twin
+
+    return twin.swap_grid(a, b, weight, bias, targets, environments, seed, criterion, dropout, gradients)

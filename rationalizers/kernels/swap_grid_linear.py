@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rationalizers.kernels.grid_blocks import blocks, scaled, widest
+from rationalizers.kernels.grid_blocks import blocks, scaled
 from rationalizers.kernels.grid_entries import GridEntries, check_grid, mean_loss
+from rationalizers.kernels.precision import widest
 
 
 def swap_grid_linear(
