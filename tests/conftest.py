@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+# Without a CUDA device, Triton's kernels run in its interpreter; Triton asks when it is first imported.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # Before tests/contract.py is first imported, so that its assertions explain themselves.
 pytest.register_assert_rewrite("tests.contract")
 

@@ -51,11 +51,13 @@ def check_offsets(ptr: Tensor) -> None:
 
 
 def check_reach(ptr: Tensor, units: int) -> None:
-    """Raise ``ValueError`` unless ``ptr`` rises from 0 to the number of units; on the CPU only, elsewhere it would wait.
+    """Raise ``ValueError`` unless ``ptr`` rises from 0 to the number of units.
 
-    Called by operators, not by the public functions: compilation cannot look at values.
+    Only on the CPU, elsewhere it would wait, and not while torch compiles, which cannot look at values.
     """
-    if ptr.is_cpu and (int(ptr[0]) != 0 or int(ptr[-1]) != units or bool((ptr[1:] < ptr[:-1]).any())):
+    if torch.compiler.is_compiling() or not ptr.is_cpu:
+        return
+    if int(ptr[0]) != 0 or int(ptr[-1]) != units or bool((ptr[1:] < ptr[:-1]).any()):
         raise ValueError(f"'ptr' must rise from 0 to the {units} units, got {_shown(ptr)}; see rationalizers.segment.offsets")
 
 

@@ -46,7 +46,7 @@ def blend_reference(x: Tensor, mask: Tensor, fill: Tensor | None) -> Tensor:
     shown = m * x.to(wide)  # [N, D]
     if fill is not None:
         shown = shown + (1 - m) * fill.to(wide)
-    return shown.to(x.dtype)
+    return shown.to(x.dtype).contiguous()
 
 
 def blend_backward_reference(grad: Tensor, x: Tensor, mask: Tensor, fill: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -55,7 +55,7 @@ def blend_backward_reference(grad: Tensor, x: Tensor, mask: Tensor, fill: Tensor
     g, m = grad.to(wide), mask.to(wide)[:, None]
     hidden = x.to(wide) if fill is None else x.to(wide) - fill.to(wide)  # [N, D]
     of_fill = x.new_empty(0) if fill is None else ((1 - m) * g).sum(0).to(fill.dtype)
-    return (m * g).to(x.dtype), (g * hidden).sum(1).to(mask.dtype), of_fill
+    return (m * g).to(x.dtype).contiguous(), (g * hidden).sum(1).to(mask.dtype), of_fill
 
 
 _blend = torch.library.custom_op(

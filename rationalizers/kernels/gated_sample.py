@@ -1,8 +1,8 @@
 """Masks drawn from gates, together with how much each example selects and how often that changes: one pass over the units.
 
-Three gates, each with its own function: `concrete_sample`, `straight_through_sample` and `hardkuma_sample`. They share an operator,
-the noise (`rationalizers.kernels.philox`, from a seed tensor: a step can be replayed, and CPU and CUDA draw the same), and what
-they return.
+Three gates, each with its own function: `concrete_sample`, `straight_through_sample` and `hardkuma_sample`. They share an
+operator, the noise (`rationalizers.kernels.philox`, from a seed tensor: a step can be replayed, and CPU and CUDA draw the same),
+and what they return.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def concrete_sample(logits: Tensor, ptr: Tensor, seed: Tensor, *, fixed: Tensor,
 
     Raises:
         TypeError: an argument is of the wrong kind.
-        ValueError: shapes that do not fit, τ is not positive, or (on the CPU) ``ptr`` does not rise from 0 to N.
+        ValueError: shapes that do not fit, a seed that is no int64 scalar, τ is not positive, or (on the CPU) ``ptr`` does not
+            rise from 0 to N.
     """
     return _concrete(logits, ptr, seed, fixed, temperature, CONCRETE)
 
@@ -77,7 +78,8 @@ def straight_through_sample(logits: Tensor, ptr: Tensor, seed: Tensor, *, fixed:
 
     Raises:
         TypeError: an argument is of the wrong kind.
-        ValueError: shapes that do not fit, τ is not positive, or (on the CPU) ``ptr`` does not rise from 0 to N.
+        ValueError: shapes that do not fit, a seed that is no int64 scalar, τ is not positive, or (on the CPU) ``ptr`` does not
+            rise from 0 to N.
     """
     return _concrete(logits, ptr, seed, fixed, temperature, STRAIGHT_THROUGH)
 
@@ -100,7 +102,7 @@ def hardkuma_sample(a: Tensor, b: Tensor, ptr: Tensor, seed: Tensor, *, fixed: T
 
     Raises:
         TypeError: an argument is of the wrong kind.
-        ValueError: shapes that do not fit, or (on the CPU) ``ptr`` does not rise from 0 to N.
+        ValueError: shapes that do not fit, a seed that is no int64 scalar, or (on the CPU) ``ptr`` does not rise from 0 to N.
     """
     check_floating(a=a, b=b)
     _check(a, ptr, seed, fixed, name="a")
@@ -113,7 +115,7 @@ def hardkuma_sample(a: Tensor, b: Tensor, ptr: Tensor, seed: Tensor, *, fixed: T
 def _concrete(logits: Tensor, ptr: Tensor, seed: Tensor, fixed: Tensor, temperature: float, gate: int) -> Draw:
     check_floating(logits=logits)
     _check(logits, ptr, seed, fixed, name="logits")
-    if temperature <= 0:
+    if not temperature > 0:  # NaN is not
         raise ValueError(f"'temperature' must be positive, got {temperature}")
     mask, share, transitions, _ = _gated_sample(logits[None], ptr, seed, fixed, gate, temperature)
     return Draw(mask, share, transitions)
@@ -126,6 +128,7 @@ def _check(parameter: Tensor, ptr: Tensor, seed: Tensor, fixed: Tensor, *, name:
     if parameter.dim() != 1:
         raise ValueError(f"'{name}' must be [N], got {tuple(parameter.shape)}; give one number per unit")
     check_units(parameter.shape[0], fixed=fixed)
+    check_reach(ptr, parameter.shape[0])
 
 
 def neighbours(fixed: Tensor, ptr: Tensor) -> Tensor:
@@ -143,7 +146,6 @@ def gated_sample_reference(
     parameters: Tensor, ptr: Tensor, seed: Tensor, fixed: Tensor, gate: int, temperature: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The definition: mask, share, transitions, and how many units and pairs are selectable, ``[2, B]``; autograd follows it."""
-    check_reach(ptr, parameters.shape[1])
     wide = widest(parameters)
     u = uniform(seed, parameters.shape[1], device=parameters.device).to(wide)  # [N]
     if gate == HARDKUMA:

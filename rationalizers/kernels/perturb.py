@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rationalizers.kernels.arguments import check_bool, check_offsets, check_reach, check_units, check_whole
 from rationalizers.kernels.twin import cuda_twin
-from rationalizers.segment import offsets, segment_sum
+from rationalizers.segment import offsets, owners, segment_sum
 
 
 def perturb(
@@ -17,9 +17,9 @@ def perturb(
 ) -> tuple[Tensor, Tensor]:
     """Where the units of every copy come from: of each fraction all erased copies, then all kept ones.
 
-    For a fraction f and an example with n selectable units, the k = max(1, round(f · n)) of the lowest rank are its top (none where
-    f or n is 0). The erased copy is the example without its top, the kept copy its top alone; both have all fixed units, and units
-    stay in order. With F fractions both together have M = F · (N + N_fixed) units, whatever the ranks are.
+    For a fraction f and an example with n selectable units, the k = max(1, round(f · n)) of the lowest rank are its top (none
+    where f or n is 0). The erased copy is the example without its top, the kept copy its top alone; both have all fixed units,
+    and units stay in order. With F fractions both together have M = F · (N + N_fixed) units, whatever the ranks are.
 
     Source: area over the perturbation curve, in ERASER: A Benchmark to Evaluate Rationalized NLP Models (DeYoung et al., 2020,
     https://arxiv.org/abs/1911.03429).
@@ -48,9 +48,30 @@ def perturb(
     check_units(ranks.shape[0], fixed=fixed)
     if not all(0 <= fraction <= 1 for fraction in fractions):
         raise ValueError(f"'fractions' must be in [0, 1], got {list(fractions)}")
+    check_reach(ptr, ranks.shape[0])
+    _check_ranks(ranks, ptr, fixed)
     count = int(fixed.sum()) if fixed_count is None else fixed_count
     index, copies = _perturb(ranks, ptr, fixed, list(fractions), count)
+    if index.shape[0] != len(fractions) * (ranks.shape[0] + count):
+        raise ValueError(
+            f"'fixed_count' must be the number of fixed units; {len(fractions)} fractions of {ranks.shape[0]} units with "
+            f"{count} fixed ones gave {index.shape[0]}; leave it out"
+        )
     return index, copies
+
+
+def _check_ranks(ranks: Tensor, ptr: Tensor, fixed: Tensor) -> None:
+    """Raise ``ValueError`` unless ``ranks`` count, which the length of the result does not tell; where `check_reach` looks."""
+    if torch.compiler.is_compiling() or not ranks.is_cpu:
+        return
+    free = ~fixed
+    before = offsets(free.long())[ptr]  # [B+1], selectable units before each example
+    owner = owners(ptr, ranks.shape[0])[free]
+    rank = ranks[free]
+    place = before[owner] + rank
+    inside = (rank >= 0) & (place < before[owner + 1])
+    if not bool(inside.all()) or not bool((torch.bincount(place, minlength=place.shape[0]) == 1).all()):
+        raise ValueError("'ranks' must count the selectable units of each example from 0; see rationalizers.segment.segment_rank")
 
 
 def tops(ptr: Tensor, fixed: Tensor, fractions: Sequence[float]) -> tuple[Tensor, Tensor]:
@@ -70,17 +91,11 @@ def perturb_reference(
 ) -> tuple[Tensor, Tensor]:
     """The definition: the places where a mask over all copies is true."""
     n = ranks.shape[0]
-    check_reach(ptr, n)
-    if fixed.is_cpu and int(fixed.sum()) != fixed_count:
-        raise ValueError(f"'fixed_count' must be the number of fixed units, {int(fixed.sum())}, got {fixed_count}; leave it out")
     top, copies = tops(ptr, fixed, fractions)
     size = torch.repeat_interleave(top, ptr[1:] - ptr[:-1], dim=1, output_size=n)  # [F, N]
     chosen = ranks < size
     there = torch.stack([~chosen | fixed, chosen | fixed], 1)  # [F, 2, N]
-    index = torch.nonzero(there.flatten()).flatten() % max(1, n)  # [M]
-    if index.is_cpu and not segment_sum(chosen.T.long() * ~fixed[:, None], ptr).equal(top.T):
-        raise ValueError("'ranks' must count the selectable units of each example from 0; see rationalizers.segment.segment_rank")
-    return index, copies
+    return torch.nonzero(there.flatten()).flatten() % max(1, n), copies
 
 
 _perturb = torch.library.custom_op(

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rationalizers.kernels.arguments import check_floating, check_offsets, check_reach, check_units, check_whole
+from rationalizers.kernels.arguments import check_floating, check_offsets, check_reach, check_whole
 from rationalizers.kernels.twin import cuda_twin
 from rationalizers.segment import owners, segment_rank
 
@@ -37,13 +37,13 @@ def segment_topk(scores: Tensor, ptr: Tensor, k: Tensor) -> Tensor:
         raise ValueError(f"'scores' must be [N], got {tuple(scores.shape)}; give one number per unit")
     if k.shape != (ptr.shape[0] - 1,):
         raise ValueError(f"'k' must be [B={ptr.shape[0] - 1}], got {tuple(k.shape)}; give one count per example")
+    check_reach(ptr, scores.shape[0])
     mask: Tensor = _segment_topk(scores, ptr, k)
     return mask
 
 
 def segment_topk_reference(scores: Tensor, ptr: Tensor, k: Tensor) -> Tensor:
     """The definition: sorted by score, then by example."""
-    check_reach(ptr, scores.shape[0])
     candidate = scores > -torch.inf
     rank = segment_rank(scores.masked_fill(~candidate, -torch.inf), ptr)  # [N]
     return ((rank < k[owners(ptr, scores.shape[0])]) & candidate).to(scores.dtype)
@@ -55,7 +55,10 @@ def segment_topk_backward_reference(grad: Tensor, scores: Tensor) -> Tensor:
 
 
 _segment_topk = torch.library.custom_op(
-    "rationalizers::segment_topk", segment_topk_reference, mutates_args=(), schema="(Tensor scores, Tensor ptr, Tensor k) -> Tensor"
+    "rationalizers::segment_topk",
+    segment_topk_reference,
+    mutates_args=(),
+    schema="(Tensor scores, Tensor ptr, Tensor k) -> Tensor",
 )
 _segment_topk_backward = torch.library.custom_op(
     "rationalizers::segment_topk_backward",

@@ -1,7 +1,7 @@
 """Triton twins: where one takes an operator's place, and how to do without.
 
-A twin computes what the torch reference of its operator defines, on CUDA and in less memory traffic. It is imported with the first
-CUDA tensor, so that neither Triton nor a CUDA device need be there.
+A twin computes what the torch reference of its operator defines, on CUDA and in less memory traffic. It is imported with the
+first CUDA tensor, so that neither Triton nor a CUDA device need be there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.library import CustomOpDef  # type: ignore[attr-defined]
 
 # Offsets inside a twin have 32 bits.
 LARGEST = 2**31
@@ -59,7 +58,7 @@ def through(launch: Callable[..., Any], reference: Callable[..., Any], arguments
         return reference(*arguments)
     for tensor in tensors:
         refuse_too_large(tensor.shape)
-    with torch.cuda.device_of(tensors[0]):
+    with torch.cuda.device_of(tensors[0]):  # type: ignore[no-untyped-call]
         return launch(*arguments)
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from rationalizers.kernels.split_pool import _split_pool, _split_pool_backward, split_pool
+from rationalizers.kernels.split_pool import _split_pool, _split_pool_backward, split_pool, split_pool_reference
 
 PTR = torch.tensor([0, 0, 3, 4, 4, 9])  # empty at both sides and in between
 
@@ -21,10 +21,11 @@ def loop(x, mask, ptr):
     return torch.stack(kept), torch.stack(left)
 
 
-def test_values_and_gradients_are_those_of_a_loop():
+@pytest.mark.parametrize("definition", [loop, split_pool_reference])
+def test_values_and_gradients_are_those_of_the_definition(definition):
     x, mask = inputs()
     upstream = torch.randn(2, 5, 4, dtype=x.dtype)
-    ours, expected = split_pool(x, mask, PTR), loop(x, mask, PTR)
+    ours, expected = split_pool(x, mask, PTR), definition(x, mask, PTR)
     torch.testing.assert_close(ours, expected)
     for one, other in zip(
         torch.autograd.grad(ours, (x, mask), list(upstream)),
@@ -96,6 +97,9 @@ def test_ops_keep_the_rules_of_torch():
     torch.library.opcheck(_split_pool, (x, mask, PTR))
     pooled = torch.randn(5, 4, dtype=x.dtype)
     torch.library.opcheck(_split_pool_backward, (pooled, pooled + 1, x.detach(), mask.detach(), PTR))
+    turned, of_pooled = (tensor.detach().T.contiguous().T for tensor in (x, pooled))
+    torch.library.opcheck(_split_pool, (turned, mask, PTR))
+    torch.library.opcheck(_split_pool_backward, (of_pooled, of_pooled + 1, turned, mask.detach(), PTR))
 
 
 def test_compilation_passes_through():
@@ -120,8 +124,9 @@ def test_compilation_passes_through():
         (torch.ones(3), torch.ones(3), [0, 3], ValueError, r"'x' must be \[N, D\], got \(3,\)"),
         (torch.ones(3, 2), torch.ones(2), [0, 3], ValueError, r"'mask' must be \[3\].*got \(2,\)"),
         (torch.ones(3, 2), torch.ones(3), [[0, 3]], ValueError, r"'ptr' must be the offsets \[B\+1\], got \(1, 2\)"),
-        (torch.ones(3, 2), torch.ones(3), [0, 2], ValueError, "'ptr' must run from 0 to the 3 rows of 'x', got 0 to 2"),
-        (torch.ones(3, 2), torch.ones(3), [1, 3], ValueError, "got 1 to 3"),
+        (torch.ones(3, 2), torch.ones(3), [0, 2], ValueError, r"'ptr' must rise from 0 to the 3 units, got \[0, 2\]"),
+        (torch.ones(3, 2), torch.ones(3), [1, 3], ValueError, r"got \[1, 3\]"),
+        (torch.ones(3, 2), torch.ones(3), [0, 2, 1, 3], ValueError, r"got \[0, 2, 1, 3\]"),
     ],
 )
 def test_what_does_not_fit_is_named(x, mask, ptr, error, message):

@@ -41,7 +41,7 @@ def _log1p(x):
 
 @triton.jit
 def _uniform(seed, at, UNITS: tl.constexpr):
-    """u of the units ``at + [0, UNITS)``; ``at`` is a multiple of four."""
+    """U of the units ``at + [0, UNITS)``; ``at`` is a multiple of four."""
     counter = at // 4 + tl.arange(0, UNITS // 4)
     w0, w1, w2, w3 = tl.philox(seed, counter, counter * 0, counter * 0, counter * 0)
     words = tl.reshape(tl.join(tl.join(w0, w2), tl.join(w1, w3)), [UNITS])
@@ -68,7 +68,19 @@ def _span(ptr, parts):
 
 @triton.jit
 def _forward(
-    parameters, ptr, seed, fixed, mask, out, n, b, parts, temperature, GATE: tl.constexpr, FINAL: tl.constexpr, UNITS: tl.constexpr
+    parameters,
+    ptr,
+    seed,
+    fixed,
+    mask,
+    out,
+    n,
+    b,
+    parts,
+    temperature,
+    GATE: tl.constexpr,
+    FINAL: tl.constexpr,
+    UNITS: tl.constexpr,
 ):
     example, part, start, end, lo, hi = _span(ptr, parts)
     lane = tl.arange(0, UNITS)
@@ -99,10 +111,7 @@ def _forward(
         before = tl.gather(counted, tl.maximum(lane - 1, 0), 0)
         free_before = (tl.gather(free.to(tl.int32), tl.maximum(lane - 1, 0), 0) > 0) & (lane > 0)
         pair = own & free & free_before
-        if GATE == _HARDKUMA:
-            change = counted + before - 2 * counted * before
-        else:
-            change = tl.abs(counted - before)
+        change = counted + before - 2 * counted * before if GATE == _HARDKUMA else tl.abs(counted - before)
         share += tl.where(own, counted, 0.0)
         changes += tl.where(pair, change, 0.0)
         units_seen += (own & free).to(tl.int32)
@@ -158,6 +167,7 @@ def _backward(
     parts,
     temperature,
     GATE: tl.constexpr,
+    EXACT: tl.constexpr,
     UNITS: tl.constexpr,
 ):
     example, _, start, end, lo, hi = _span(ptr, parts)
@@ -196,7 +206,7 @@ def _backward(
             tl.store(out + units, tl.where(free, of_a, 0.0).to(out.dtype.element_ty), mask=own)
             tl.store(out + n + units, tl.where(free, of_b, 0.0).to(out.dtype.element_ty), mask=own)
         else:
-            if GATE == _STRAIGHT_THROUGH:
+            if GATE == _STRAIGHT_THROUGH or not EXACT:
                 u = _uniform(seed, at, UNITS)
                 soft = 1 / (1 + tl.exp(-(first + tl.log(u) - tl.log(1 - u)) / temperature))
             else:
@@ -275,6 +285,7 @@ def gated_sample_backward(
             cut,
             temperature,
             GATE=gate,
+            EXACT=mask.dtype == torch.float32,  # else the mask is rounded, and what it was is drawn again
             UNITS=units,
             num_warps=warps,
         )
@@ -282,7 +293,11 @@ def gated_sample_backward(
 
 
 def _shape(n: int, b: int) -> tuple[int, int, int]:
-    """Units of a block, parts of an example, and warps of a program."""
-    # Three units of alignment, four of overlap.
-    units = power(n // max(1, b) + 7, least=32, most=1024)
-    return units, parts(n, b, programs=b, least=units), 1 if units <= 128 else 4
+    """Units of a block, parts of an example, and warps of a program, with four units for each of its threads.
+
+    A short example is one block, with up to three units of alignment and four of overlap; a long one some four, of which the last
+    is mostly empty.
+    """
+    mean = n // max(1, b)
+    units = power(mean + 7 if mean <= 121 else mean // 4, least=32, most=1024)
+    return units, parts(n, b, programs=b, least=units), max(1, units // 128)

@@ -14,11 +14,11 @@ TILE = 1024
 
 @triton.jit
 def _keys(scores, start, end, block, UNITS: tl.constexpr):
-    """Units of a block ``[EXAMPLES, UNITS]``, which of them are there, which can be chosen, and integers that order like scores."""
+    """Units of a block ``[EXAMPLES, UNITS]``: which are there, which can be chosen, and integers that order like scores."""
     units = start[:, None] + block * UNITS + tl.arange(0, UNITS)[None, :]
     there = units < end[:, None]
-    score = tl.load(scores + units, mask=there, other=float("-inf")).to(tl.float32)
-    candidate = score > float("-inf")
+    score = tl.load(scores + units, mask=there, other=0.0).to(tl.float32)
+    candidate = there & (score > float("-inf"))
     bits = tl.where(score == 0.0, 0.0, score).to(tl.int32, bitcast=True)  # one zero, not two
     return units, there, candidate, tl.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
 
@@ -62,7 +62,7 @@ def _forward(scores, ptr, k, out, b, EXAMPLES: tl.constexpr, UNITS: tl.constexpr
         equal = (candidate & (key == threshold[:, None])).to(tl.int32)
         order = seen[:, None] + tl.cumsum(equal, 1)
         chosen = (candidate & (key > threshold[:, None])) | ((equal > 0) & (order <= left[:, None]))
-        tl.store(out + units, chosen.to(out.dtype.element_ty), mask=there)
+        tl.store(out + units, chosen.to(tl.float32).to(out.dtype.element_ty), mask=there)
         seen += tl.sum(equal, 1)
 
 

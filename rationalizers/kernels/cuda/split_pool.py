@@ -13,7 +13,7 @@ TILE = 4096
 
 
 @triton.jit
-def _span(ptr, parts, b):
+def _span(ptr, parts):
     """Example and part of this program, and the units ``[lo, hi)`` of it."""
     example = tl.program_id(0) // parts
     part = tl.program_id(0) % parts
@@ -26,7 +26,7 @@ def _span(ptr, parts, b):
 
 @triton.jit
 def _forward(x, mask, ptr, kept, left, b, parts, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    example, part, lo, hi = _span(ptr, parts, b)
+    example, part, lo, hi = _span(ptr, parts)
     columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     wanted = columns < WIDTH
     of_kept = tl.zeros([ROWS, COLUMNS], tl.float32)
@@ -60,7 +60,7 @@ def _backward(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    example, part, lo, hi = _span(ptr, parts, b)
+    example, _, lo, hi = _span(ptr, parts)
     strip = tl.program_id(1)
     columns = strip * COLUMNS + tl.arange(0, COLUMNS)
     wanted = columns < WIDTH

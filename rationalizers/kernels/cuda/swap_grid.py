@@ -1,10 +1,10 @@
 """Twin of `rationalizers.kernels.swap_grid`: logits of all pairs, then both sides' gradients, each straight from a and b.
 
-Letters: ``B`` rationales, ``K`` environments, ``H`` hidden width, ``T`` targets, ``R`` rows of a block. Nothing of size R·K·H is ever
-stored; the logits ``[R, K, T]`` and their gradients are, and their loss is that of the reference's entries.
+Letters: ``B`` rationales, ``K`` environments, ``H`` hidden width, ``T`` targets, ``R`` rows of a block. Nothing of size R·K·H is
+ever stored; the logits ``[R, K, T]`` and their gradients are, and their loss is that of the reference's entries.
 
-Dropout has a mask of its own, a hash of (seed, i, j, h) by the finalizer of MurmurHash3 (Appleby, 2011), which each kernel computes
-again in place; what it keeps is as probable as on the CPU, but not the same elements.
+Dropout has a mask of its own, a hash of (seed, i, j, h) by the finalizer of MurmurHash3 (Appleby, 2011), which each kernel
+computes again in place; what it keeps is as probable as on the CPU, but not the same elements.
 """
 
 from __future__ import annotations
@@ -120,10 +120,7 @@ def _gradients(
             on = u > 0
             if DROPOUT:
                 partner = tl.full([1], 0, tl.int32) + j
-                if COLUMN_SIDE:
-                    pair = _pair(first + partner, i, low, high)
-                else:
-                    pair = _pair(first + i, partner, low, high)
+                pair = _pair(first + partner, i, low, high) if COLUMN_SIDE else _pair(first + i, partner, low, high)
                 on = on & _kept(pair[:, None], h[None, :], dropped)
             open_to += tl.where(on, g, 0.0)
             if not COLUMN_SIDE:
@@ -151,10 +148,8 @@ def swap_grid(
     keep = kept_share(dropout)
     a, b, bias = (each.float().contiguous() for each in (a, b, bias))
     weight = (weight.float() / keep).contiguous()
-    (columns, hidden), outputs = b.shape, weight.shape[0]
-    entries = GridEntries.of(
-        criterion, targets, columns=columns, environments=environments, outputs=outputs, wide=torch.float32
-    )
+    columns, outputs = b.shape[0], weight.shape[0]
+    entries = GridEntries.of(criterion, targets, columns=columns, environments=environments, outputs=outputs, wide=torch.float32)
     loss = a.new_zeros(())
     grads = [torch.zeros_like(each) if gradients else a.new_empty(0) for each in (a, b, weight, bias)]
     if not columns:

@@ -19,4 +19,4 @@ def parts(units: int, examples: int, *, programs: int, least: int) -> int:
     Only as many as keep ``least`` units in each part of an example of mean length.
     """
     mean = units // max(1, examples)
-    return max(1, min(triton.cdiv(PROGRAMS, max(1, programs)), mean // least))
+    return int(max(1, min(triton.cdiv(PROGRAMS, max(1, programs)), mean // least)))
