@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rationalizers.batch import Batch
 from rationalizers.encoders import Encoder
+from rationalizers.kernels.blend import blend
 
 Absence = Literal["compact", "remove", "mask_token", "zero", "state", "message"]
 ABSENCES: tuple[str, ...] = get_args(Absence)
@@ -55,10 +56,9 @@ def encode_visible(encoder: Encoder, batch: Batch, mask: Tensor, *, absence: str
         visible = batch.select((mask > 0.5) | batch.fixed, positions="fresh" if absence == "compact" else "kept")
         return encoder.encode(encoder.embed(visible), visible), visible
     e = encoder.embed(batch)  # [N, D]
-    m = torch.where(batch.fixed, torch.ones_like(mask), mask)[:, None].to(e.dtype)  # [N, 1]
+    m = torch.where(batch.fixed, torch.ones_like(mask), mask).to(e.dtype)  # [N]
     if absence == "state":
-        return m * encoder.encode(e, batch), batch
+        return blend(encoder.encode(e, batch), m), batch
     if absence == "message":
-        return encoder.encode_weighted(e, batch, m.squeeze(1)), batch
-    e = m * e if absence == "zero" else m * e + (1 - m) * encoder.mask_embedding()
-    return encoder.encode(e, batch), batch
+        return encoder.encode_weighted(e, batch, m), batch
+    return encoder.encode(blend(e, m, None if absence == "zero" else encoder.mask_embedding()), batch), batch

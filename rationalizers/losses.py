@@ -10,28 +10,20 @@ from torch import Tensor
 
 from rationalizers.batch import Batch
 from rationalizers.rationale import Rationale
-from rationalizers.segment import segment_sum, segment_transitions, starts
+from rationalizers.segment import segment_sum
 
 
-def sparsity(rationale: Rationale, *, target: float) -> Tensor:
-    """Distance of the selected share to a target: mean_b | Σ_t m_bt / n_b − s |.
+def sparsity(share: Tensor, *, target: float) -> Tensor:
+    """Distance of the selected share to a target: mean_b | share_b − s |.
 
     The per-example form (Yu et al., 2021; Yue et al., 2023); several published codes compare the share of the whole batch
     instead, which depends on who is in it.
 
     Args:
-        rationale: n_b counts selectable units.
+        share: of the selectable units of each example, ``[B]``.
         target: s in [0, 1].
     """
-    return (rationale.share() - target).abs().mean()
-
-
-def continuity(rationale: Rationale) -> Tensor:
-    """Mask changes between selectable neighbours: mean_b Σ_t |m_bt − m_b,t−1| / (n_b − 1); zero where there is no pair."""
-    ptr, selectable = rationale.ptr, rationale.selectable
-    pair = selectable & F.pad(selectable[:-1], (1, 0))[: selectable.shape[0]] & ~starts(ptr, selectable.shape[0])
-    changes = segment_transitions(rationale.mask, ptr) * pair  # [N]
-    return (segment_sum(changes, ptr) / segment_sum(pair.to(changes.dtype), ptr).clamp(min=1)).mean()
+    return (share - target).abs().mean()
 
 
 def evidence(rationale: Rationale, batch: Batch) -> Tensor:

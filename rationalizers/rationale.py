@@ -8,7 +8,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from rationalizers.segment import lengths, owners, segment_rank, segment_runs, segment_sum
+from rationalizers.kernels.gated_sample import neighbours
+from rationalizers.kernels.segment_topk import segment_topk
+from rationalizers.segment import lengths, owners, segment_runs, segment_sum, segment_transitions
 
 Level = Literal["unit", "word", "sentence"]
 LEVELS: tuple[str, ...] = get_args(Level)
@@ -76,6 +78,12 @@ class Rationale:
         """Selected mass over selectable units, ``[B]``; zero where nothing is selectable."""
         return self.size() / self.selectable_size().clamp(min=1)
 
+    def transitions(self) -> Tensor:
+        """Mean change between selectable neighbours, Σ_t |m_t − m_t−1| / pairs, ``[B]``; zero where there is no pair."""
+        pair = neighbours(~self.selectable, self.ptr)
+        changes = segment_transitions(self.mask, self.ptr) * pair  # [N]
+        return segment_sum(changes, self.ptr) / segment_sum(pair.to(changes.dtype), self.ptr).clamp(min=1)
+
     def spans(self) -> Tensor:
         """Maximal selected runs, ``[R, 3]`` = example, start, end, in units from the start of the example."""
         runs = segment_runs(self.selected, self.ptr)
@@ -85,6 +93,8 @@ class Rationale:
     def topk(self, k: Tensor) -> Rationale:
         """The k best-scored selectable units of each example, ties in order of position.
 
+        The mask is hard and passes its gradient straight to the scores (`rationalizers.kernels.segment_topk`).
+
         Args:
             k: count of each example ``[B]``; where it exceeds the selectable units, all of those are taken.
 
@@ -93,9 +103,7 @@ class Rationale:
         """
         if k.shape != lengths(self.ptr).shape:
             raise ValueError(f"'k' must be [B={self.ptr.numel() - 1}], got {tuple(k.shape)}")
-        rank = segment_rank(self.scores, self.ptr)
-        chosen = (rank < k[owners(self.ptr, rank.shape[0])]) & self.selectable
-        return replace(self, mask=chosen.to(self.mask.dtype))
+        return replace(self, mask=segment_topk(self.scores, self.ptr, k).to(self.mask.dtype))
 
     def detach(self) -> Rationale:
         """The same rationale without gradient."""

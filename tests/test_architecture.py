@@ -361,6 +361,42 @@ def test_every_method_tells_where_it_comes_from(method):
         assert "https://" in said, "the link is missing"
 
 
+# Kernels --------------------------------------------------------------------------------------------------------------
+
+
+def test_every_twin_has_the_name_of_its_operator_and_tests_of_both():
+    kernels = ROOT / "rationalizers" / "kernels"
+    twinned = {file.stem for file in kernels.glob("*.py") if any(calls(file, "cuda_twin"))}
+    assert {"blend", "segment_topk", "split_pool", "swap_grid", "perturb", "gated_sample"} == twinned
+    assert twinned == {file.stem for file in (kernels / "cuda").glob("*.py")} - {"__init__", "tiling"}
+    for name in twinned:
+        for file in (ROOT / "tests" / "kernels" / f"test_{name}.py", ROOT / "tests" / "kernels" / "cuda" / f"test_{name}.py"):
+            assert file.is_file(), f"{file} is missing"
+
+
+def test_triton_is_imported_by_twins_alone():
+    found = [
+        f"{where(file, line)} imports {name}"
+        for file in sources(*PACKAGES)
+        for name, line in imported(file)
+        if name.partition(".")[0] == "triton" and file.parent.name != "cuda"
+    ]
+    assert found == []
+
+
+def test_masks_are_applied_by_operators():
+    # A product with a mask that was given a last dimension is what `blend` and `split_pool` are for.
+    by_hand = re.compile(r"(mask|attention|gate|\bm)\[:, None\]")
+    found = [
+        where(file, number)
+        for module, file in MODULES.items()
+        if re.match(r"rationalizers\.(methods|absence|predictors|selectors|base)|graph\.(methods|predictor)", module)
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
+        if by_hand.search(line)
+    ]
+    assert found == []
+
+
 # Files ----------------------------------------------------------------------------------------------------------------
 
 

@@ -62,7 +62,7 @@ class Separator(Rationalizer):
         mask = scores.sigmoid() if self.training else (scores > 0).float()
         rationale = Rationale(scores, mask, batch.ptr)
         logits = self.logits(batch, mask)
-        terms = {"task": self.task.loss(logits, batch.y), "size": sparsity(rationale, target=0.4)}
+        terms = {"task": self.task.loss(logits, batch.y), "size": sparsity(rationale.share(), target=0.4)}
         return Output(logits, rationale, terms)
 
     def logits(self, batch, mask, *, absence=None):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rationalizers.batch import Packed
-from rationalizers.losses import continuity, evidence, sparsity
+from rationalizers.losses import evidence, sparsity
 from rationalizers.rationale import Rationale
 from rationalizers.segment import offsets
 
@@ -59,8 +59,7 @@ def alone(rationale, batch, b):
 
 
 TERMS = [
-    pytest.param(lambda rationale, batch: sparsity(rationale, target=0.3), id="sparsity"),
-    pytest.param(lambda rationale, batch: continuity(rationale), id="continuity"),
+    pytest.param(lambda rationale, batch: sparsity(rationale.share(), target=0.3), id="sparsity"),
     pytest.param(evidence, id="evidence"),
 ]
 
@@ -111,41 +110,18 @@ def test_gradients_are_finite_and_never_of_fixed_units(term, seed):
     ],
 )
 def test_sparsity_by_hand(mask, sizes, scores, expected):
-    assert sparsity(of(mask, sizes, scores), target=0.2).item() == pytest.approx(expected)
+    assert sparsity(of(mask, sizes, scores).share(), target=0.2).item() == pytest.approx(expected)
+
+
+def test_sparsity_is_the_mean_distance_of_any_share():
+    assert sparsity(torch.tensor([0.0, 0.5, 1.0, 0.25]), target=0.25).item() == pytest.approx((0.25 + 0.25 + 0.75 + 0) / 4)
 
 
 def test_sparsity_pulls_towards_the_target_from_both_sides():
     for value, sign in ((0.9, 1), (0.1, -1)):
         mask = torch.full((4,), value, requires_grad=True)
-        sparsity(Rationale(torch.zeros(4), mask, torch.tensor([0, 4])), target=0.5).backward()
+        sparsity(Rationale(torch.zeros(4), mask, torch.tensor([0, 4])).share(), target=0.5).backward()
         torch.testing.assert_close(mask.grad, torch.full((4,), sign / 4))
-
-
-# Continuity
-
-
-@pytest.mark.parametrize(
-    ("mask", "sizes", "scores", "expected"),
-    [
-        ([1, 0, 1, 1], [4], None, 2 / 3),
-        ([1, 1, 1], [3], None, 0),
-        ([0, 0.25, 1], [3], None, 0.5),
-        ([1], [1], None, 0),
-        ([], [0], None, 0),
-        ([1, 1, 0, 0], [2, 2], None, 0),  # the step lies between two examples
-        ([1, 0, 1, 0], [2, 0, 1, 1], None, 0.25),  # one pair in one of four examples
-        ([0, 1, 1, 0, 1], [5], [-INF, 0, 0, 0, -INF], 0.5),  # 1 1 0 between fixed units: one of two pairs
-        ([1, 0, 1], [3], [0, -INF, 0], 0),  # no selectable neighbours
-    ],
-)
-def test_continuity_by_hand(mask, sizes, scores, expected):
-    assert continuity(of(mask, sizes, scores)).item() == pytest.approx(expected)
-
-
-def test_continuity_of_a_complement_is_the_same():
-    for seed in range(5):
-        rationale, _ = drawn(seed)
-        torch.testing.assert_close(continuity(rationale), continuity(rationale.complement()))
 
 
 # Evidence

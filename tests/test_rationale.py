@@ -1,5 +1,7 @@
 """Laws of a selection."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -70,6 +72,63 @@ def test_half_is_not_selected():
     assert of([0.4, 0.5, 0.6], [3]).selected.tolist() == [False, False, True]
 
 
+# Transitions
+
+
+@pytest.mark.parametrize(
+    ("mask", "sizes", "scores", "expected"),
+    [
+        ([1, 0, 1, 1], [4], None, [2 / 3]),
+        ([1, 1, 1], [3], None, [0]),
+        ([0, 0.25, 1], [3], None, [0.5]),
+        ([1], [1], None, [0]),
+        ([], [0], None, [0]),
+        ([1, 1, 0, 0], [2, 2], None, [0, 0]),  # the step lies between two examples
+        ([1, 0, 1, 0], [2, 0, 1, 1], None, [1, 0, 0, 0]),  # one pair in one of four examples
+        ([0, 1, 1, 0, 1], [5], [-torch.inf, 0, 0, 0, -torch.inf], [0.5]),  # 1 1 0 between fixed units: one of two pairs
+        ([1, 0, 1], [3], [0, -torch.inf, 0], [0]),  # no selectable neighbours
+    ],
+)
+def test_transitions_by_hand(mask, sizes, scores, expected):
+    scores = [0] * len(mask) if scores is None else scores
+    assert of(mask, sizes, scores).transitions().tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_transitions_of_a_complement_are_the_same(soft, seed):
+    rationale = drawn(seed, soft=soft)
+    torch.testing.assert_close(rationale.transitions(), rationale.complement().transitions())
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_transitions_do_not_depend_on_company(soft, seed):
+    rationale = drawn(seed, soft=soft)
+    alone = []
+    for start, end in pairwise(rationale.ptr.tolist()):
+        part = Rationale(rationale.scores[start:end], rationale.mask[start:end], torch.tensor([0, end - start]))
+        alone.append(part.transitions())
+    assert all(each.isfinite().all() for each in alone)
+    torch.testing.assert_close(rationale.transitions(), torch.cat(alone))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_transitions_have_a_finite_gradient_and_none_of_fixed_units(seed):
+    rationale = drawn(seed, soft=True)
+    mask = rationale.mask.requires_grad_()
+    rationale.transitions().sum().backward()
+    assert mask.grad.isfinite().all()
+    assert mask.grad.any()
+    assert not mask.grad[~rationale.selectable].any()
+
+
+def test_transitions_of_nothing_have_a_finite_gradient():
+    mask = torch.zeros(2, requires_grad=True)
+    Rationale(torch.full((2,), -torch.inf), mask, torch.tensor([0, 0, 2])).transitions().sum().backward()
+    assert mask.grad.tolist() == [0, 0]
+
+
 # Runs
 
 
@@ -136,6 +195,17 @@ def test_topk_does_not_depend_on_company():
     rows = slice(int(rationale.ptr[3]), int(rationale.ptr[4]))
     alone = Rationale(rationale.scores[rows], rationale.mask[rows], torch.tensor([0, 4])).topk(torch.tensor([3]))
     assert alone.mask.equal(top.mask[rows])
+
+
+def test_topk_passes_its_gradient_straight_through_to_the_scores():
+    scores = torch.tensor([3.0, -torch.inf, 1.0, 2.0, 5.0], dtype=torch.float64, requires_grad=True)
+    mask = torch.zeros(5, requires_grad=True)
+    top = Rationale(scores, mask, torch.tensor([0, 4, 5])).topk(torch.tensor([2, 0]))
+    assert top.mask.tolist() == [1, 0, 0, 1, 0]
+    assert top.mask.dtype == torch.float32
+    (top.mask * torch.arange(1.0, 6.0)).sum().backward()
+    assert scores.grad.tolist() == [1, 0, 3, 4, 5]  # whether chosen or not, unless it cannot be
+    assert mask.grad is None
 
 
 def test_a_count_for_every_example_is_needed():

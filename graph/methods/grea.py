@@ -127,7 +127,7 @@ class GREA(Rationalizer):
                 environments=environments,
                 others_only=self.pairs == "others",
             ),
-            "size": losses.sparsity(rationale, target=self.gamma),
+            "size": losses.sparsity(rationale.share(), target=self.gamma),
         }
         return Output(logits=logits, rationale=rationale, terms=terms)
 

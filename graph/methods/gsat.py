@@ -28,6 +28,7 @@ from rationalizers.base import Output, Rationalizer
 from rationalizers.batch import Batch
 from rationalizers.build import build
 from rationalizers.encoders import Encoder
+from rationalizers.kernels.gated_sample import concrete_sample
 from rationalizers.rationale import Rationale
 from rationalizers.segment import owners, segment_sum
 
@@ -86,15 +87,12 @@ class GSAT(Rationalizer):
     def forward(self, batch: Batch) -> Output:
         """Attend, draw, and predict with messages weighted by what was drawn."""
         scores = self.attention(self.encoder.states(batch), batch.ptr)  # [N]
-        attended = scores
         if self.training:
-            uniform = torch.rand_like(scores).clamp(1e-10, 1 - 1e-7)
-            attended = scores + uniform.log() - torch.log1p(-uniform)
-        rationale = Rationale(
-            scores=scores.masked_fill(batch.fixed, -torch.inf),
-            mask=attended.sigmoid().masked_fill(batch.fixed, 0.0),
-            ptr=batch.ptr,
-        )
+            seed = torch.randint(2**62, ())
+            mask = concrete_sample(scores, batch.ptr, seed, fixed=batch.fixed, temperature=1.0).mask
+        else:
+            mask = scores.sigmoid().masked_fill(batch.fixed, 0.0)
+        rationale = Rationale(scores.masked_fill(batch.fixed, -torch.inf), mask, batch.ptr)
         logits = self.logits(batch, rationale.mask)
         if batch.y is None:
             return Output(logits=logits, rationale=rationale)

@@ -30,11 +30,12 @@ from rationalizers.base import Output, Rationalizer
 from rationalizers.batch import Batch
 from rationalizers.build import build
 from rationalizers.encoders import Encoder
+from rationalizers.kernels.split_pool import split_pool
 from rationalizers.levels import top_share
 from rationalizers.predictors import Predictor
 from rationalizers.rationale import Rationale, check_level
 from rationalizers.rewriting import whole_words
-from rationalizers.segment import segment_softmax, segment_sum
+from rationalizers.segment import segment_softmax
 
 
 class A2R(Rationalizer):
@@ -113,7 +114,8 @@ class A2R(Rationalizer):
         logits: Tensor = self.predictor(shown, torch.ones_like(shown.position, dtype=h.dtype), absence="compact")
         if batch.y is None:
             return Output(logits=logits, rationale=rationale)
-        own = self.head(self.dropout(segment_sum(attention[:, None] * h, batch.ptr)))  # [B, C]
+        attended, _ = split_pool(h, attention, batch.ptr)  # [B, D]
+        own = self.head(self.dropout(attended))  # [B, C]
         return Output(logits=logits, rationale=rationale, terms=self.terms(own, logits, batch.y, shown))
 
     def logits(self, batch: Batch, mask: Tensor, *, absence: str | None = None) -> Tensor:

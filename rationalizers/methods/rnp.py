@@ -2,7 +2,7 @@
 
 A generator selects words, a predictor sees only those:
 
-    min_{g,f}  CE(f(m ⊙ x), y) + λ₁ · mean_b |share_b − s| + λ₂ · mean_b continuity_b,   m ~ g(x)
+    min_{g,f}  CE(f(m ⊙ x), y) + λ₁ · mean_b |share_b − s| + λ₂ · mean_b transitions_b,   m ~ g(x)
 
 Deviations from the paper, all of them what is called RNP today (e.g. Liu et al., 2022): the gradient of the generator comes
 from a Gumbel relaxation instead of REINFORCE; the penalty on the size is its distance to a target share s instead of ‖m‖₁; the
@@ -71,14 +71,15 @@ class RNP(Rationalizer):
     def forward(self, batch: Batch) -> Output:
         """Select, then predict from the selection."""
         h = self.generator.states(batch)  # [N, D]
-        rationale = self.selector(h, batch)
+        selected = self.selector(h, batch)
+        rationale = selected.rationale
         logits = self.logits(batch, rationale.mask)
         if batch.y is None:
             return Output(logits=logits, rationale=rationale)
         terms = {
             "task": self.task.loss(logits, batch.y),
-            "sparsity": losses.sparsity(rationale, target=self.share),
-            "continuity": losses.continuity(rationale),
+            "sparsity": losses.sparsity(selected.share, target=self.share),
+            "continuity": selected.transitions.mean(),
             "evidence": losses.evidence(rationale, batch),
         }
         return Output(logits=logits, rationale=rationale, terms=terms)

@@ -65,8 +65,8 @@ def test_terms_are_the_losses_by_name():
     packed = batch()
     output = model(packed)
     torch.testing.assert_close(output.terms["task"], torch.nn.functional.cross_entropy(output.logits, packed.y))
-    torch.testing.assert_close(output.terms["sparsity"], losses.sparsity(output.rationale, target=0.2))
-    torch.testing.assert_close(output.terms["continuity"], losses.continuity(output.rationale))
+    torch.testing.assert_close(output.terms["sparsity"], losses.sparsity(output.rationale.share(), target=0.2))
+    torch.testing.assert_close(output.terms["continuity"], output.rationale.transitions().mean())
     torch.testing.assert_close(output.terms["evidence"], losses.evidence(output.rationale, packed))
 
 
