@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import subgraph
 
-from rationalizers.batch import Positions
+from rationalizers.batch import Positions, copies_of
 from rationalizers.segment import lengths, offsets, owners
 
 FIELD = "field_"
@@ -122,6 +122,43 @@ class Graph(Data):  # type: ignore[misc]
         found |= {"edge_index": edge_index, "ptr": ptr}
         if positions == "kept":
             found["position"] = self.position[mask]
+        return Graph(**found)
+
+    def gather(self, index: Tensor, ptr: Tensor, *, positions: Positions) -> Graph:
+        """Copies of the graphs, each with only some of its nodes and the edges between those: all graphs once, then all again.
+
+        Args:
+            index: where the nodes of each copy come from, int64 ``[M]``, in rising order; as `rationalizers.kernels.perturb`
+                gives it.
+            ptr: offsets ``[c·B + 1]`` of the copies.
+            positions: as in `select`.
+
+        Raises:
+            TypeError: ``index`` or ``ptr`` is not int64.
+            ValueError: what `rationalizers.batch.copies_of` refuses.
+        """
+        b, n, device = self.ptr.numel() - 1, self.x.shape[0], index.device
+        count, copy = copies_of(self, index, ptr)
+        place = torch.full((count * n,), -1, device=device)  # of each node of each copy, where it is there
+        place[copy * n + index] = torch.arange(index.shape[0], device=device)
+        ends = place.view(count, n)[:, self.edge_index].transpose(0, 1).flatten(1)  # [2, c·E]
+        there = (ends >= 0).all(0)
+        edge = torch.nonzero(there).flatten() % max(1, self.edge_index.shape[1])  # [E'], of which edge each one is a copy
+        row = torch.arange(count * b, device=device) % max(1, b)  # [c·B], of which graph
+        found: dict[str, Any] = {"edge_index": ends[:, there], "ptr": ptr}
+        for name, value in self._store.items():
+            if name in ("edge_index", "ptr", "batch", "position"):
+                continue
+            if not isinstance(value, Tensor):
+                found[name] = (value if isinstance(value, list) else [value]) * count
+            elif name not in PER_GRAPH and self.is_node_attr(name):
+                found[name] = value[index]
+            elif name not in PER_GRAPH and self.is_edge_attr(name):
+                found[name] = value[edge]
+            else:
+                found[name] = value[row]
+        if positions == "kept":
+            found["position"] = self.position[index]
         return Graph(**found)
 
     def with_units(self, units: Tensor) -> Graph:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, Self, runtime_checkable
 import torch
 from torch import Tensor
 
+from rationalizers.kernels.arguments import check_offsets, check_reach, check_whole
 from rationalizers.segment import lengths, offsets, owners
 
 Positions = Literal["fresh", "kept"]
@@ -68,6 +69,9 @@ class Batch(Protocol):
 
     def select(self, mask: Tensor, *, positions: Positions) -> Self:
         """The same examples with only the units where ``mask [N]`` is true."""
+
+    def gather(self, index: Tensor, ptr: Tensor, *, positions: Positions) -> Self:
+        """Copies of the examples, one copy of all after the other, with only the units ``index [M]``; offsets ``[c·B + 1]``."""
 
     def with_units(self, units: Tensor) -> Self:
         """The same batch with other units in the same places, ``[N, …]``."""
@@ -181,6 +185,44 @@ class Packed:
             spans=spans,
         )
 
+    def gather(self, index: Tensor, ptr: Tensor, *, positions: Positions) -> Packed:
+        """Copies of the examples, each with only some of its units: all examples once, then all again, c times.
+
+        Args:
+            index: where the units of each copy come from, int64 ``[M]``, in the order of the text; as
+                `rationalizers.kernels.perturb` gives it.
+            ptr: offsets ``[c·B + 1]`` of the copies.
+            positions: as in `select`.
+
+        Raises:
+            TypeError: ``index`` or ``ptr`` is not int64.
+            ValueError: what `copies_of` refuses.
+        """
+        b, n = len(self), self.units.shape[0]
+        count, copy = copies_of(self, index, ptr)
+        row = torch.arange(count * b, device=ptr.device) % max(1, b)  # [c·B], the example that each copy is of
+        first = torch.arange(count, device=ptr.device)[:, None]  # [c, 1]
+        example = first * b + self.spans[:, 0]  # [c, S]
+        # Of each copy the units before a place are those that come from before it.
+        place = (first * n + self.ptr[self.spans[:, 0]])[..., None] + self.spans[:, 1:3]  # [c, S, 2]
+        ends = torch.searchsorted(copy * n + index, place) - ptr[example][..., None]
+        spans = torch.cat([example[..., None], ends, self.spans[:, 3:].expand(count, -1, 1)], dim=2)
+        return replace(
+            self,
+            units=self.units[index],
+            ptr=ptr,
+            y=None if self.y is None else self.y[row],
+            position=self.position[index] if positions == "kept" else None,  # type: ignore[arg-type]
+            fixed=self.fixed[index],
+            fields={name: values[index] for name, values in self.fields.items()},
+            labelled=self.labelled[row],
+            annotated=self.annotated[row],
+            spans=spans[ends[..., 1] > ends[..., 0]],  # [S', 4]
+            index=self.index[row],
+            words=self.words * count,
+            ids=self.ids * count,
+        )
+
     def with_units(self, units: Tensor) -> Packed:
         """The same batch with other units in the same places."""
         return replace(self, units=units)
@@ -238,3 +280,34 @@ class Packed:
             words=tuple(words for batch in batches for words in batch.words),
             ids=tuple(name for batch in batches for name in batch.ids),
         )
+
+
+def copies_of(batch: Batch, index: Tensor, ptr: Tensor) -> tuple[int, Tensor]:
+    """How many copies of all examples some units make, c, and which copy each of them belongs to, ``[M]``.
+
+    Args:
+        batch: with B examples.
+        index: where the units of each copy come from, ``[M]``.
+        ptr: offsets ``[c·B + 1]`` of the copies.
+
+    Raises:
+        TypeError: ``index`` or ``ptr`` is not int64.
+        ValueError: offsets of no whole number of copies, or (on the CPU) offsets that do not rise from 0 to M, or units that are
+            not those of their example in rising order.
+    """
+    check_whole(index=index)
+    check_offsets(ptr)
+    if index.dim() != 1:
+        raise ValueError(f"'index' must be [M], got {tuple(index.shape)}; see rationalizers.kernels.perturb")
+    examples, rows, m = batch.ptr.numel() - 1, ptr.numel() - 1, index.shape[0]
+    if rows % examples if examples else rows:
+        raise ValueError(f"'ptr' must be [c·B + 1] for whole copies of the B={examples} examples, got {rows + 1} offsets")
+    check_reach(ptr, m)
+    owner = owners(ptr, m)  # [M]
+    copy, example = (owner // examples, owner % examples) if examples else (owner, owner)
+    if index.is_cpu:
+        own = (index >= batch.ptr[example]) & (index < batch.ptr[1:][example])
+        rises = (index[1:] > index[:-1]) | (owner[1:] != owner[:-1])
+        if not (bool(own.all()) and bool(rises.all())):
+            raise ValueError("'index' must name units of the example that each copy is of, in rising order and none twice")
+    return rows // max(1, examples), copy

@@ -13,7 +13,7 @@ from rationalizers.attribution import Attribution
 from rationalizers.batch import Batch
 from rationalizers.build import build, trusting
 from rationalizers.data.module import RationaleData
-from rationalizers.fidelity import fidelity
+from rationalizers.fidelity import aopc, fidelity
 from rationalizers.leakage import leakage
 from rationalizers.load import load_rationalizer
 from rationalizers.metrics.scores import Scores
@@ -40,7 +40,8 @@ def evaluate(
         folder: a finished run, on text or on graphs.
         split: ``train``, ``val`` or ``test``.
         attribution: description of an `Attribution` that takes the place of the model's own rationale; leakage is then not told.
-        fidelity_by: what absent means to fidelity (`rationalizers.fidelity`); ``None`` leaves it out.
+        fidelity_by: what absent means to fidelity, of the selection and over sizes (`rationalizers.fidelity`); ``None`` leaves
+            both out.
         trust: packages whose classes the run may use beyond this project's own.
         device: where the model goes.
 
@@ -68,5 +69,5 @@ def evaluate(
     if model.leaks is not None and explain is None:
         numbers["leakage"] = leakage(model, (batch for batch, _ in explained))
     if fidelity_by is not None:
-        numbers |= fidelity(model, explained, absence=fidelity_by)
+        numbers |= fidelity(model, explained, absence=fidelity_by) | aopc(model, explained, absence=fidelity_by)
     return numbers

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from rationalizers.batch import Batch, Packed
-from rationalizers.segment import lengths, offsets, owners
+from rationalizers.kernels.perturb import perturb
+from rationalizers.segment import lengths, offsets, owners, segment_rank
 
 
 def single(n, *, seed, spans=()):
@@ -309,3 +310,84 @@ def test_offsets_of_the_selection_count_its_units():
         ours = batch.select(mask, positions="fresh")
         counts = torch.bincount(owners(batch.ptr, len(mask))[mask], minlength=len(batch))
         assert ours.ptr.equal(offsets(counts))
+
+
+# Copies
+
+
+def gathered(batch, masks):
+    """``index`` and ``ptr`` of one copy for each mask."""
+    index = torch.cat([torch.nonzero(mask).flatten() for mask in masks])
+    counts = [lengths(batch.select(mask, positions="fresh").ptr) for mask in masks]
+    return index, offsets(torch.cat(counts))
+
+
+@pytest.mark.parametrize("positions", ["fresh", "kept"])
+def test_copies_are_selections_one_after_the_other(positions):
+    batch = Packed.collate(several())
+    masks = random_masks(batch)
+    expected = Packed.collate([batch.select(mask, positions=positions) for mask in masks])
+    assert_same(batch.gather(*gathered(batch, masks), positions=positions), expected)
+
+
+@pytest.mark.parametrize("positions", ["fresh", "kept"])
+def test_a_single_copy_is_the_selection(positions):
+    batch = Packed.collate(several())
+    for mask in random_masks(batch):
+        assert_same(batch.gather(*gathered(batch, [mask]), positions=positions), batch.select(mask, positions=positions))
+
+
+def test_whole_copies_are_the_batch_again_and_again():
+    batch = Packed.collate(several())
+    whole = torch.ones(17, dtype=torch.bool)
+    assert_same(batch.gather(*gathered(batch, [whole] * 3), positions="kept"), Packed.collate([batch] * 3))
+
+
+def test_perturbed_copies_are_those_of_a_loop():
+    batch = Packed.collate(several())
+    scores = torch.rand(17, generator=torch.Generator().manual_seed(2)).masked_fill(batch.fixed, -torch.inf)
+    ranks, fractions = segment_rank(scores, batch.ptr), (0.0, 0.3, 1.0)
+    index, ptr = perturb(ranks, batch.ptr, batch.fixed, fractions)
+    masks = []
+    for fraction in fractions:
+        top = torch.zeros(17, dtype=torch.bool)
+        for start, end in zip(batch.ptr[:-1].tolist(), batch.ptr[1:].tolist(), strict=True):
+            n = int((~batch.fixed[start:end]).sum())
+            k = max(1, round(fraction * n)) if fraction and n else 0
+            top[start + scores[start:end].argsort(descending=True, stable=True)[:k]] = True
+        masks += [~top | batch.fixed, top | batch.fixed]
+    expected = Packed.collate([batch.select(mask, positions="kept") for mask in masks])
+    ours = batch.gather(index, ptr, positions="kept")
+    assert_same(ours, expected)
+    # Fixed units are in all of the copies.
+    assert int(ours.fixed.sum()) == 6 * int(batch.fixed.sum()) > 0
+
+
+def test_copies_of_nothing_are_nothing():
+    bare = Packed(units=torch.arange(3), ptr=torch.tensor([0, 1, 3]))
+    none = torch.zeros(0, dtype=torch.long)
+    hollow = bare.gather(none, torch.zeros(5, dtype=torch.long), positions="fresh")
+    assert (len(hollow), hollow.units.shape, hollow.y) == (4, (0,), None)
+    assert len(bare.gather(none, torch.tensor([0]), positions="fresh")) == 0
+    empty = Packed(units=none, ptr=torch.tensor([0]))
+    assert_same(empty.gather(none, torch.tensor([0]), positions="fresh"), empty)
+
+
+@pytest.mark.parametrize(
+    ("index", "ptr", "error", "message"),
+    [
+        (torch.arange(3).int(), [0, 1, 3], TypeError, "'index' must be int64, got torch.int32"),
+        (torch.zeros(1, 3, dtype=torch.long), [0, 1, 3], ValueError, r"'index' must be \[M\], got \(1, 3\)"),
+        (torch.arange(3), [0, 1, 2, 3], ValueError, "'ptr' must be .* whole copies of the B=2 examples, got 4 offsets"),
+        (torch.arange(3), [0, 1, 2], ValueError, "'ptr' must rise from 0 to the 3 units"),
+        (torch.arange(3), [0, 2, 1], ValueError, "'ptr' must rise from 0 to the 3 units"),
+        (torch.tensor([0, 2, 1]), [0, 1, 3], ValueError, "'index' must name .* in rising order"),
+        (torch.tensor([0, 1, 1]), [0, 1, 3], ValueError, "'index' must name .* none twice"),
+        (torch.tensor([0, 1, 2]), [0, 2, 3], ValueError, "'index' must name units of the example that each copy is of"),
+        (torch.tensor([0, 1, 3]), [0, 1, 3], ValueError, "'index' must name units of the example that each copy is of"),
+        (torch.tensor([-1, 1, 2]), [0, 1, 3], ValueError, "'index' must name units of the example that each copy is of"),
+    ],
+)
+def test_copies_that_do_not_fit_are_named(index, ptr, error, message):
+    with pytest.raises(error, match=message):
+        Packed(units=torch.arange(3), ptr=torch.tensor([0, 1, 3])).gather(index, torch.tensor(ptr), positions="fresh")

@@ -50,6 +50,23 @@ def test_the_command_prints_one_table(runs, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_fidelity_is_told_where_asked_for(runs):
+    results, notes = read_results(runs)
+    plain = compare_results(results, notes=notes).to_text()
+    scored = [result.with_test(evaluate(result.folder, fidelity_by="compact", trust=["tests"])) for result in results]
+    told = ("fidelity_plus", "fidelity_minus", "comprehensiveness_aopc", "sufficiency_aopc")
+    for before, after in zip(results, scored, strict=True):
+        assert after.test.keys() - before.test.keys() == set(told)
+        assert all(abs(after.test[name]) <= 1 for name in told)
+    # Whatever is selected first, everything is enough for the classifier that selects all.
+    assert scored[0].test["fidelity_minus"] == 0
+    shown = compare_results(scored, notes=notes).to_text()
+    flat = " ".join(shown.replace("│", " ").split())
+    for word in ("token", "IoU", "fidelity", "comprehensiveness", "sufficiency"):
+        assert word in flat
+    assert "comprehensiveness" not in plain
+
+
 def test_a_split_that_nobody_makes_is_named(runs):
     with pytest.raises(ValueError, match="'split' must be one of train, val, test; got 'dev'"):
         evaluate(runs[0], split="dev")

@@ -43,8 +43,13 @@ GRAPHS = {
     "selected_share": "selected share",
     "mean_mask": "mean mask",
     "leakage": "leakage",
+}
+# Of runs that were scored again (`rationalizers.fidelity`).
+FIDELITY = {
     "fidelity_plus": "fidelity +",
     "fidelity_minus": "fidelity −",
+    "comprehensiveness_aopc": "comprehensiveness AOPC",
+    "sufficiency_aopc": "sufficiency AOPC",
 }
 SELECTIONS = {
     "model": "",
@@ -134,7 +139,8 @@ class Difference:
 def metrics_of(results: Iterable[Result]) -> dict[str, str]:
     """The metrics to show of some runs, with their names.
 
-    `METRICS`, unless all runs are on graphs, `SENTENCES` where any run has one of them, and of `GRAPHS` what any run has.
+    `METRICS`, unless all runs are on graphs, `SENTENCES` where any run has one of them, of `GRAPHS` what any run on graphs has,
+    and of `FIDELITY` what any run has.
     """
     runs = [result.test.keys() for result in results]
     on_graphs = [names for names in runs if names & (GRAPHS.keys() - METRICS.keys())]
@@ -142,6 +148,7 @@ def metrics_of(results: Iterable[Result]) -> dict[str, str]:
         **(METRICS if len(on_graphs) < len(runs) else {}),
         **(SENTENCES if any(SENTENCES.keys() & names for names in runs) else {}),
         **{name: shown for name, shown in GRAPHS.items() if any(name in names for names in on_graphs)},
+        **{name: shown for name, shown in FIDELITY.items() if any(name in names for names in runs)},
     }
 
 

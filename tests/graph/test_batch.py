@@ -6,6 +6,7 @@ from torch_geometric.loader import DataLoader
 
 from graph.batch import Graph
 from rationalizers.batch import Batch
+from rationalizers.segment import lengths, offsets
 
 
 def path(n, *, seed=0, **more):
@@ -142,3 +143,87 @@ def test_graphs_that_carry_different_facts_cannot_meet():
         Graph.collate([path(2), path(2, labelled=torch.tensor([True]))])
     with pytest.raises(ValueError, match="'graphs' must hold at least one graph, got none"):
         Graph.collate([])
+
+
+def assert_same(ours, theirs):
+    """All that one graph carries, the other does too."""
+    assert set(ours._store) == set(theirs._store) - {"batch"}
+    for name, value in ours._store.items():
+        other = theirs._store[name]
+        if isinstance(value, torch.Tensor):
+            assert value.dtype == other.dtype, name
+            assert value.equal(other), name
+        else:
+            assert value == other, name
+
+
+def gathered(graph, masks):
+    """``index`` and ``ptr`` of one copy for each mask."""
+    counts = [lengths(graph.select(mask, positions="fresh").ptr) for mask in masks]
+    return torch.cat([torch.nonzero(mask).flatten() for mask in masks]), offsets(torch.cat(counts))
+
+
+@pytest.mark.parametrize("positions", ["fresh", "kept"])
+def test_copies_are_selections_one_after_the_other(positions):
+    generator = torch.Generator().manual_seed(1)
+    facts = {"fixed": torch.tensor([True]), "labelled": torch.tensor([True]), "field_alternatives": torch.tensor([[True, False]])}
+    graph = Graph.collate(
+        [
+            path(4, seed=3, **{**facts, "fixed": torch.arange(4) < 2, "field_alternatives": torch.eye(4)[:, :2].bool()}),
+            path(1, seed=4, **facts),
+            path(3, seed=5, **{**facts, "fixed": torch.arange(3) > 1, "field_alternatives": torch.eye(3)[:, :2].bool()}),
+        ]
+    )
+    masks = [torch.rand(8, generator=generator) < keep for keep in (0, 0.5, 0.8, 1, 0.3)]
+    expected = Graph.collate([graph.select(mask, positions=positions) for mask in masks])
+    copies = graph.gather(*gathered(graph, masks), positions=positions)
+    assert_same(copies, expected)
+    assert copies.edge_index.shape[1] > 6
+    again = torch.rand(copies.x.shape[0], generator=generator) < 0.7
+    assert_same(copies.select(again, positions="kept"), expected.select(again, positions="kept"))
+
+
+def test_a_graph_by_itself_can_be_copied():
+    graph = path(3, seed=7)
+    copies = graph.gather(torch.tensor([0, 1, 1, 2, 2]), torch.tensor([0, 2, 4, 5]), positions="fresh")
+    assert copies.id == ["g7"] * 3
+    assert copies.index.tolist() == [7, 7, 7]
+    assert copies.edge_index.tolist() == [[0, 1, 2, 3], [1, 0, 3, 2]]
+    assert copies.edge_attr.flatten().tolist() == [0, 2, 1, 3]
+    assert copies.position.tolist() == [0, 1, 0, 1, 0]
+
+
+def test_copies_with_as_many_edges_as_nodes_confuse_nothing():
+    ring = torch.arange(3)
+    graph = Graph(
+        x=torch.arange(3)[:, None],
+        edge_index=torch.stack([ring, ring.roll(-1)]),
+        edge_attr=torch.tensor([[7], [8], [9]]),
+        y=torch.tensor([5]),
+    )
+    copies = graph.gather(torch.tensor([0, 2, 0, 1, 2]), torch.tensor([0, 2, 5]), positions="fresh")
+    assert copies.x.flatten().tolist() == [0, 2, 0, 1, 2]
+    assert copies.edge_index.tolist() == [[1, 2, 3, 4], [0, 3, 4, 2]]
+    assert copies.edge_attr.flatten().tolist() == [9, 7, 8, 9]
+    assert copies.y.tolist() == [5, 5]
+
+
+def test_copies_of_nothing_are_graphs_without_nodes():
+    copies = batch().gather(torch.zeros(0, dtype=torch.long), torch.zeros(7, dtype=torch.long), positions="kept")
+    assert copies.ptr.tolist() == [0] * 7
+    assert copies.edge_index.shape == (2, 0)
+    assert copies.edge_attr.shape == (0, 1)
+    assert copies.y.shape == (6, 1)
+
+
+@pytest.mark.parametrize(
+    ("index", "ptr", "error", "message"),
+    [
+        (torch.arange(8).int(), [0, 4, 5, 8], TypeError, "'index' must be int64"),
+        (torch.arange(8), [0, 4, 8], ValueError, "whole copies of the B=3 examples, got 3 offsets"),
+        (torch.arange(8), [0, 3, 5, 8], ValueError, "'index' must name units of the example that each copy is of"),
+    ],
+)
+def test_copies_that_do_not_fit_are_named(index, ptr, error, message):
+    with pytest.raises(error, match=message):
+        batch().gather(index, torch.tensor(ptr), positions="fresh")
