@@ -190,7 +190,7 @@ def main(config: DictConfig) -> None:
         folder / f"{name}.json",
         {
             "date": date.today().isoformat(),
-            "device": "cpu",
+            "device": measured.facts.pop("device", "cpu"),
             "threads": measured.threads,
             "versions": {**versions(), **measured.facts.pop("versions", {})},
             "commit": commit or None,
