@@ -51,8 +51,9 @@ def swap_grid(
         environments: ``[K]``, the row of ``a`` that each row of ``b`` belongs to; row j where not given. Only ``others_only``
             asks.
         others_only: leave out the pairs of a row with its own environment.
-        dropout: probability that an element (i, j, h) is dropped; the mask is `rationalizers.kernels.grid_dropout.grid_mask`.
-        seed: int64 scalar that decides on it, needed with ``dropout``.
+        dropout: probability that an element (i, j, h) is dropped; the mask is `rationalizers.kernels.grid_dropout.grid_mask`,
+            on a CUDA device that of `rationalizers.kernels.cuda.swap_grid`, which is as probable.
+        seed: int64 scalar that decides on it, needed with ``dropout``; on the CPU, or reading it waits for the device.
 
     Returns:
         Scalar.

@@ -64,9 +64,7 @@ def through(launch: Callable[..., Any], reference: Callable[..., Any], arguments
 
 def refuse_too_large(shape: torch.Size | tuple[int, ...]) -> None:
     """Raise ``ValueError`` where a tensor of this shape is beyond the reach of a twin's 32-bit offsets."""
-    numbers = 1
-    for size in shape:
-        numbers *= size
+    numbers = torch.Size(shape).numel()
     if numbers >= LARGEST:
         raise ValueError(
             f"a tensor of {tuple(shape)} has {numbers} numbers, a CUDA kernel here reaches fewer than 2^31 = {LARGEST}; "

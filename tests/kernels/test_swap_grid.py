@@ -191,7 +191,9 @@ def test_no_tensor_is_larger_than_a_block(monkeypatch, outputs, dropout):
     y = targets("binary_cross_entropy", rows, outputs)
 
     def largest(function):
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        with torch.profiler.profile(
+            activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
+        ) as profile:
             value_and_gradients(function, tensors, y, criterion="binary_cross_entropy", dropout=dropout, seed=SEED)
         return max(event.self_cpu_memory_usage for event in profile.events())
 

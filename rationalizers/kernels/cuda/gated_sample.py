@@ -66,7 +66,7 @@ def _span(ptr, parts):
     return example, part, start, end, lo, tl.minimum(lo + each, end)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["seed"])
 def _forward(
     parameters,
     ptr,
@@ -150,7 +150,7 @@ def _sign(x):
     return tl.where(x > 0, 1.0, 0.0) - tl.where(x < 0, 1.0, 0.0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["seed"])
 def _backward(
     of_mask,
     of_share,

@@ -18,6 +18,8 @@ from rationalizers.kernels.grid_blocks import blocks
 from rationalizers.kernels.grid_dropout import LEVELS, kept_share
 from rationalizers.kernels.grid_entries import GridEntries
 
+# Compiling anew for a seed that happens to be 1 or a multiple of 16 would gain nothing.
+_DRAWN = ["first", "low", "high"]
 _GOLDEN: tl.constexpr = tl.constexpr(0x9E3779B9)
 
 
@@ -43,7 +45,7 @@ def _kept(pair, h, dropped):
     return (_mix(pair ^ (h.to(tl.uint32) * _GOLDEN)) >> 16).to(tl.int32) >= dropped
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_DRAWN)
 def _logits(
     a_by_hidden,
     b_by_hidden,
@@ -80,7 +82,7 @@ def _logits(
     tl.store(out + place, total + tl.load(bias + t), mask=of_row[:, None] & of_column[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_DRAWN)
 def _gradients(
     own,
     other,

@@ -24,12 +24,22 @@ LAUNCHED = []
 
 
 def written_down(kernel, *arguments, grid, warmup, **settings):
-    """Takes the place of `JITFunction.run`."""
+    """Takes the place of `JITFunction.run`, with what that makes of arguments: 1 is a constant, and multiples of 16 are known."""
     options = {name: settings.pop(name) for name in ("num_warps", "num_stages") if name in settings}
     bound = inspect.signature(kernel.fn).bind(*arguments, **settings).arguments
-    constant = {parameter.name for parameter in kernel.params if parameter.is_constexpr}
-    signature = {name: "constexpr" if name in constant else type_of(value) for name, value in bound.items()}
-    LAUNCHED.append((kernel, signature, {name: bound[name] for name in constant}, options))
+    signature, constants, attributes = {}, {}, {}
+    for place, parameter in enumerate(kernel.params):
+        value = bound[parameter.name]
+        whole = isinstance(value, int) and not parameter.do_not_specialize
+        if parameter.is_constexpr or (whole and value == 1):
+            signature[parameter.name], constants[parameter.name] = "constexpr", value
+            continue
+        signature[parameter.name] = type_of(value)
+        if isinstance(value, torch.Tensor) or (whole and value % 16 == 0):
+            attributes[(place,)] = [["tt.divisibility", 16]]
+    variant = kernel, signature, constants, attributes, options
+    if variant not in LAUNCHED:
+        LAUNCHED.append(variant)
 
 
 def type_of(value):
@@ -41,10 +51,17 @@ def type_of(value):
 
 
 def launch(dtype):
-    """Every launcher, forward and backward, at the sizes of a small batch; nothing is read, so nothing needs to be there."""
+    """Every launcher, at the sizes of a batch and of a single unit; nothing is read, so nothing needs to be there."""
+    launch_at(dtype, n=2048, b=8, width=300, seed=2**61)
+    if dtype == torch.float32:
+        launch_at(dtype, n=1, b=1, width=1, seed=1)
+
+
+def launch_at(dtype, *, n, b, width, seed):
+    """Every launcher, forward and backward."""
     from rationalizers.kernels.cuda import blend, gated_sample, perturb, segment_topk, split_pool, swap_grid
 
-    n, b, width, whole = 2048, 8, 300, torch.int64
+    whole = torch.int64
 
     def empty(*shape, of=dtype):
         return torch.empty(*shape, dtype=of, device="meta")
@@ -56,7 +73,7 @@ def launch(dtype):
     split_pool.split_pool(x, unit, ptr)
     split_pool.split_pool_backward(empty(b, width), empty(b, width), x, unit, ptr)
     segment_topk.segment_topk(unit, ptr, empty(b, of=whole))
-    seed = torch.tensor(2**61)
+    seed = torch.tensor(seed)
     for gate in range(3):
         parameters = empty(2 if gate == 2 else 1, n)
         gated_sample.gated_sample(parameters, ptr, seed, fixed, gate, 0.5)
@@ -68,12 +85,11 @@ def launch(dtype):
         perturb.perturb(ranks, ptr, fixed, empty(5, b, of=whole), empty(10 * b + 1, of=whole), 5 * n)
         for outputs in (1, 12):
             for dropout in (False, True):
-                a, weight = empty(64, width), empty(outputs, width)
-                drop = (-1, 1, 2**15)
-                swap_grid._block_logits(a, empty(width, 64), weight, empty(outputs), 0, drop, dropout=dropout)
-                grads = [empty(64, width), empty(64, width), empty(outputs, width), empty(outputs)]
-                grad = empty(64, 64, outputs)
-                swap_grid._block_gradients(a, a, weight, grad, grads, range(64), drop, dropout=dropout)
+                a, other, weight = empty(b, width), empty(b, width), empty(outputs, width)
+                drop = (1, 1, 2**15)  # the halves of a seed may be 1
+                swap_grid._block_logits(a, other.T, weight, empty(outputs), 0, drop, dropout=dropout)
+                grads = [empty(b, width), empty(b, width), empty(outputs, width), empty(outputs)]
+                swap_grid._block_gradients(a, other, weight, empty(b, b, outputs), grads, range(b), drop, dropout=dropout)
 
 
 def main():
@@ -82,9 +98,9 @@ def main():
     launch(getattr(torch, sys.argv[1]))
     for capability in map(int, sys.argv[2:]):
         began, done = time.perf_counter(), {}
-        for kernel, signature, constants, options in LAUNCHED:
+        for kernel, signature, constants, attributes, options in LAUNCHED:
             name = f"{kernel.fn.__module__.rpartition('.')[2]}.{kernel.fn.__name__}"
-            source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+            source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=attributes)
             try:
                 compiled = compile(source, target=GPUTarget("cuda", capability, 32), options=options)
                 assert f".target sm_{capability}" in compiled.asm["ptx"]

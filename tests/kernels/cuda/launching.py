@@ -1,15 +1,17 @@
 """How twins are tried: on a CUDA device where there is one, else in Triton's interpreter, always against the torch reference."""
 
-import itertools
-
+import numpy as np
 import pytest
 import torch
+from packaging.version import Version
 
 from rationalizers.segment import offsets
 
-pytest.importorskip("triton", reason="twins need Triton: pip install 'rationalizers[kernels]'")
+triton = pytest.importorskip("triton", reason="twins need Triton: pip install 'rationalizers[kernels]'")
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+if DEVICE.type == "cpu" and Version(triton.__version__) < Version("3.7") and Version(np.__version__) >= Version("2.4"):
+    pytest.skip(f"the interpreter of Triton {triton.__version__} needs numpy below 2.4", allow_module_level=True)
 # The interpreter rounds to half precision by itself, a unit in the last place next to torch.
 TOLERANCE = {
     torch.float32: {"rtol": 1e-5, "atol": 1e-5},
@@ -61,7 +63,3 @@ def assert_like(ours, expected, dtype):
     for place, (one, other) in enumerate(zip(ours, expected, strict=True)):
         message = f"result {place}: {{}}".format
         torch.testing.assert_close(one, other, **TOLERANCE[dtype], msg=message)
-
-
-def every(*choices):
-    return list(itertools.product(*choices))
