@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench
+.PHONY: help setup demo test test-library test-twins lint bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -25,7 +25,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 DEMO := full rnp a2r noise
 
-demo $(DEMO:%=demo-%) test: export OMP_NUM_THREADS = 1 # several threads stall each other on tensors this small
+demo $(DEMO:%=demo-%) test-library test-twins: export OMP_NUM_THREADS = 1 # several threads stall each other on tensors this small
 
 demo: setup ## train four methods with three seeds on toy text with a shortcut, then compare them in a report
 	$(MAKE) --jobs=2 $(DEMO:%=demo-%)
@@ -36,8 +36,14 @@ demo-a2r demo-noise: SIZE = method.model.share=0.1 # as large as what rnp aims a
 demo-%: setup
 	$(BIN)/python -m experiments.train -m experiment=demo method=$* seed=0,1,2 runs=runs/demo $(SIZE)
 
-test: setup ## run the tests with coverage
-	$(BIN)/python -m pytest -q --durations=10 --cov=rationalizers --cov=graph --cov-report=term
+test: test-library test-twins ## run the tests with coverage
+
+test-library: setup
+	$(BIN)/python -m pytest -q --durations=10 --cov=rationalizers --cov=graph --cov-report=term --ignore=tests/kernels/cuda
+
+# By themselves: tracing Triton's interpreter for coverage doubles what it takes.
+test-twins: setup
+	$(BIN)/python -m pytest -q --durations=5 tests/kernels/cuda
 
 lint: setup ## check style, format, types and configuration files
 	$(BIN)/ruff check

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -46,10 +46,9 @@ class KernelBenchmark:
     """Every operator at several sizes of text and of graphs.
 
     Args:
-        sizes: name → examples, mean units of each, width of a state.
+        sizes: name → ``examples``, mean ``units`` of each, and ``width`` of a state.
         large: numbers of the largest tensor of a further size, for CUDA devices alone; its width and units are those of the last.
-        grids: sizes B of the grid of replacements, whose rows have twice the ``grid_width``.
-        grid_width: of a pooled state.
+        grids: name → ``rows`` of the grid of replacements, B, and ``width`` of a pooled state.
         seconds: that a turn of a contender takes at least.
         compile: time the compiled reference too (some 20 seconds for each operator).
         threads: on the CPU.
@@ -61,18 +60,16 @@ class KernelBenchmark:
     def __init__(
         self,
         *,
-        sizes: Mapping[str, Sequence[int]],
+        sizes: Mapping[str, Mapping[str, int]],
         large: int,
-        grids: Sequence[int],
-        grid_width: int,
+        grids: Mapping[str, Mapping[str, int]],
         seconds: float,
         compile: bool,
         threads: int,
     ) -> None:
         if not TESTS.is_dir():
             raise FileNotFoundError(f"{TESTS}: operators are timed if their tests are green; run this in a checkout")
-        self.sizes = {name: tuple(size) for name, size in sizes.items()}
-        self.large, self.grids, self.grid_width = large, list(grids), grid_width
+        self.sizes, self.large, self.grids = dict(sizes), large, dict(grids)
         self.seconds, self.compile, self.threads = seconds, compile, threads
 
     def measure(self, *, rounds: int, threads: int) -> Measured:
@@ -104,14 +101,14 @@ class KernelBenchmark:
             measured.notes.append(f"on the CPU without the size of {self.large} numbers, which is for CUDA devices")
         return measured
 
-    def _sizes(self, operator: str, device: torch.device) -> Mapping[str, tuple[int, ...]]:
+    def _sizes(self, operator: str, device: torch.device) -> Mapping[str, Mapping[str, int]]:
         if operator == "swap_grid":
-            return {f"B = {rows}": (rows, self.grid_width) for rows in self.grids}
+            return self.grids
         if device.type == "cpu":
             return self.sizes
-        _, units, width = list(self.sizes.values())[-1]
-        per_example = units * (width if operator in STATES else 1)
-        return {**self.sizes, f"{self.large >> 20} M": (self.large // per_example, units, width)}
+        last = list(self.sizes.values())[-1]
+        per_example = last["units"] * (last["width"] if operator in STATES else 1)
+        return {**self.sizes, f"{self.large >> 20} M": {**last, "examples": self.large // per_example}}
 
     def _time(
         self,
@@ -128,7 +125,7 @@ class KernelBenchmark:
         import torch
         from torch.utils.benchmark import Timer
 
-        work = build(*self._sizes(operator, device)[size], device=device)
+        work = build(**self._sizes(operator, device)[size], device=device)
         calls = {EAGER: work.eager(work.reference), OURS: work.ours}
         if self.compile:
             compiled = work.eager(torch.compile(work.reference, dynamic=True))
@@ -162,7 +159,7 @@ class KernelBenchmark:
     def _grid_memory(self, measured: Measured, device: torch.device) -> None:
         import torch
 
-        work = OPERATORS["swap_grid"](self.grids[-1], self.grid_width, device=device)
+        work = OPERATORS["swap_grid"](**list(self.grids.values())[-1], device=device)
         needed = []
         for call in (work.eager(work.reference), work.ours):
             torch.cuda.synchronize()

@@ -6,18 +6,19 @@ import torch
 from experiments import kernel_benchmark
 from experiments.kernel_benchmark import OPERATORS, STATES, KernelBenchmark, copy_bandwidth, failing, lengths_of
 
-SIZES = {"small": (5, 7, 6), "smaller": (2, 3, 4)}
+SIZES = {"small": {"examples": 5, "units": 7, "width": 6}, "smaller": {"examples": 2, "units": 3, "width": 4}}
+GRIDS = {"B = 6": {"rows": 6, "width": 4}}
 
 
 def benchmark(**changed):
-    given = {"sizes": SIZES, "large": 2**26, "grids": [6], "grid_width": 4, "seconds": 1e-4, "compile": False, "threads": 1}
+    given = {"sizes": SIZES, "large": 2**26, "grids": GRIDS, "seconds": 1e-4, "compile": False, "threads": 1}
     return KernelBenchmark(**{**given, **changed})
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_contenders_compute_the_same(operator):
-    size = (6, 4) if operator == "swap_grid" else SIZES["small"]
-    work = OPERATORS[operator](*size, device=torch.device("cpu"))
+    size = GRIDS["B = 6"] if operator == "swap_grid" else SIZES["small"]
+    work = OPERATORS[operator](**size, device=torch.device("cpu"))
     theirs, ours = work.eager(work.reference)(), work.ours()
     for one, other in zip(theirs[-1:] if operator == "segment_topk" else theirs, ours, strict=True):
         torch.testing.assert_close(one, other)
@@ -48,9 +49,9 @@ def test_what_it_tells(monkeypatch):
 def test_the_large_size_has_so_many_numbers():
     cuda = torch.device("cuda")
     for operator in set(OPERATORS) - {"swap_grid"}:
-        examples, units, width = benchmark()._sizes(operator, cuda)["64 M"]
-        assert (units, width) == SIZES["smaller"][1:]
-        numbers = examples * units * (width if operator in STATES else 1)
+        size = benchmark()._sizes(operator, cuda)["64 M"]
+        assert {**size, "examples": 2} == SIZES["smaller"]
+        numbers = size["examples"] * size["units"] * (size["width"] if operator in STATES else 1)
         assert numbers == pytest.approx(2**26, rel=1e-6)
 
 

@@ -29,6 +29,14 @@ LENGTHS = {
     "no examples": (),
 }
 EXAMPLES = pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+# What half precision changes does not depend on where examples end.
+CASES = pytest.mark.parametrize(
+    ("lengths", "dtype"),
+    [
+        *(pytest.param(lengths, torch.float32, id=name) for name, lengths in LENGTHS.items()),
+        *(pytest.param(LENGTHS["mixed"], dtype, id=str(dtype)) for dtype in (torch.float16, torch.bfloat16)),
+    ],
+)
 
 
 def ptr_of(lengths):

@@ -10,7 +10,7 @@ from rationalizers.kernels.gated_sample import (
     gated_sample_backward_reference,
     gated_sample_reference,
 )
-from tests.kernels.cuda.launching import DTYPES, EXAMPLES, apart, assert_like, launched, ptr_of
+from tests.kernels.cuda.launching import CASES, apart, assert_like, launched, ptr_of
 
 twin = pytest.importorskip("rationalizers.kernels.cuda.gated_sample")
 GATES = pytest.mark.parametrize("gate", [CONCRETE, STRAIGHT_THROUGH, HARDKUMA], ids=["concrete", "straight through", "HardKuma"])
@@ -38,9 +38,8 @@ def compare(lengths, gate, dtype=torch.float32, *, seed=SEED, given=lambda x: x)
     return ours
 
 
-@DTYPES
 @GATES
-@EXAMPLES
+@CASES
 def test_it_is_the_reference(lengths, gate, dtype):
     compare(lengths, gate, dtype)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rationalizers.kernels.segment_topk import segment_topk_reference
-from tests.kernels.cuda.launching import DTYPES, EXAMPLES, apart, launched, ptr_of
+from tests.kernels.cuda.launching import CASES, apart, launched, ptr_of
 
 twin = pytest.importorskip("rationalizers.kernels.cuda.segment_topk")
 
@@ -17,15 +17,19 @@ def compare(scores, ptr, k):
     return ours
 
 
-@DTYPES
-@EXAMPLES
+@CASES
 @pytest.mark.parametrize("decimals", [0, 3])
 def test_it_chooses_what_the_reference_does(lengths, decimals, dtype):
     ptr = ptr_of(lengths)
     scores = (3 * torch.randn(int(ptr[-1]))).round(decimals=decimals).to(dtype)  # zero decimals: many ties
     scores = scores.masked_fill(torch.rand_like(scores) < 0.2, -torch.inf)
-    for k in (torch.randint(-1, 9, (len(lengths),)), torch.full((len(lengths),), 1000), torch.zeros(len(lengths)).long()):
-        compare(scores, ptr, k)
+    compare(scores, ptr, torch.randint(-1, 9, (len(lengths),)))
+
+
+@pytest.mark.parametrize("k", [0, 1000])
+def test_nothing_and_everything(k):
+    ptr = ptr_of((0, 1, 7, 33))
+    compare(torch.randn(41).masked_fill(torch.rand(41) < 0.2, -torch.inf), ptr, torch.full((4,), k))
 
 
 def test_numbers_at_the_edge():
@@ -33,7 +37,7 @@ def test_numbers_at_the_edge():
     scores = torch.tensor(
         [0.0, -0.0, 0.0, torch.nan, -torch.inf, torch.inf, huge, -huge, tiny, -tiny, 2.0**-149, torch.inf, -1.0, -1.0]
     )
-    for k in (0, 1, 2, 4, 5, 11, 12, 15):
+    for k in (1, 4, 5, 11, 15):
         found = compare(scores, torch.tensor([0, 14]), torch.tensor([k]))
         assert found.sum() == min(k, 12)
     assert compare(scores[:3], torch.tensor([0, 3]), torch.tensor([2])).tolist() == [1, 1, 0]  # −0 is 0

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rationalizers.kernels.split_pool import split_pool_backward_reference, split_pool_reference
-from tests.kernels.cuda.launching import DTYPES, EXAMPLES, apart, assert_like, launched, ptr_of
+from tests.kernels.cuda.launching import CASES, DTYPES, apart, assert_like, launched, ptr_of
 
 twin = pytest.importorskip("rationalizers.kernels.cuda.split_pool")
 
@@ -16,8 +16,7 @@ def inputs(lengths, width, dtype):
     return of_kept, of_left, torch.randn(n, width).to(dtype), torch.rand(n).to(dtype), ptr
 
 
-@DTYPES
-@EXAMPLES
+@CASES
 @pytest.mark.parametrize("width", [1, 37, 300])
 def test_it_is_the_reference(lengths, width, dtype):
     of_kept, of_left, x, mask, ptr = inputs(lengths, width, dtype)

@@ -96,15 +96,18 @@ def twin_mask(seed, rows, *, columns, width, dropout):
     return torch.from_numpy(bits.astype(np.int64) >= LEVELS - round(kept_share(dropout) * LEVELS))
 
 
-@pytest.mark.parametrize("block", [60, 2**21], ids=["several blocks", "one block"])
-@pytest.mark.parametrize("outputs", [1, 3])
-def test_dropout_is_that_of_the_grid_under_the_same_mask(monkeypatch, outputs, block):
+@pytest.mark.parametrize(
+    ("outputs", "block", "seed"),
+    [(1, 2**21, SEED), (3, 2**21, SEED), (1, 30, SEED), (1, 2**21, torch.tensor(1))],
+    ids=["one target", "three targets", "several blocks", "seed 1"],
+)
+def test_dropout_is_that_of_the_grid_under_the_same_mask(monkeypatch, outputs, block, seed):
     monkeypatch.setattr("rationalizers.kernels.grid_blocks.BLOCK", block)
     tensors = inputs(9, 7, outputs, 6)
-    ours = launched(twin.swap_grid, *tensors, None, SEED, "squared_error", 0.4, True)
+    ours = launched(twin.swap_grid, *tensors, None, seed, "squared_error", 0.4, True)
     monkeypatch.setattr(reference, "grid_mask", twin_mask)
     leaves = [each.clone().requires_grad_() for each in tensors[:4]]
-    loss = reference.swap_grid_dense(*leaves, tensors[4], criterion="squared_error", dropout=0.4, seed=SEED)
+    loss = reference.swap_grid_dense(*leaves, tensors[4], criterion="squared_error", dropout=0.4, seed=seed)
     assert_like(ours, [loss.detach(), *torch.autograd.grad(loss, leaves)], torch.float32)
 
 
