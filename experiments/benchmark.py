@@ -179,6 +179,8 @@ def main(config: DictConfig) -> None:
     name = HydraConfig.get().runtime.choices["bench"]
     measured = instantiate(config.bench).measure(rounds=config.rounds, threads=config.threads)
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)  # a file or a log has room
     for each in measured.tables:
         console.print(each)
     for line in [*measured.notes, *(f"RATIO {headline} {value:.2f}" for headline, value in measured.ratios.items())]:

@@ -30,12 +30,21 @@ class StepBenchmark:
         noise: arguments of `noise_step`.
         grea: arguments of `grea_step`.
         rounds: of each method, by name, after a first one that warms up.
+        alone: methods whose contenders run one after the other, since memory holds one at a time.
         threads: on the CPU.
     """
 
-    def __init__(self, *, noise: Mapping[str, Any], grea: Mapping[str, Any], rounds: Mapping[str, int], threads: int) -> None:
+    def __init__(
+        self,
+        *,
+        noise: Mapping[str, Any],
+        grea: Mapping[str, Any],
+        rounds: Mapping[str, int],
+        alone: Sequence[str],
+        threads: int,
+    ) -> None:
         self.settings = {"noise": dict(noise), "grea": dict(grea)}
-        self.rounds, self.threads = dict(rounds), threads
+        self.rounds, self.alone, self.threads = dict(rounds), tuple(alone), threads
 
     def measure(self, *, rounds: int, threads: int) -> Measured:
         """Let the contenders of each method take turns; both arguments are overruled by the benchmark's own."""
@@ -57,21 +66,21 @@ class StepBenchmark:
         from rich.progress import track
 
         turns: dict[str, list[dict[str, Any]]] = {f"{method}, {name}": [] for name in names}
-        with ExitStack() as stack:
-            started = {
-                name: stack.enter_context(
-                    Contender(f"experiments.step_benchmark:{method}", {**settings, "paths": name}, threads=self.threads)
-                )
-                for name in names
-            }
-            for _ in track(range(self.rounds[method] + 1), description=method, transient=True):
-                for name, contender in started.items():
-                    turns[f"{method}, {name}"].append(contender.turn())
+        # Contenders of which one alone fills the memory do not take turns but come one after the other.
+        for some in [[name] for name in names] if method in self.alone else [names]:
+            with ExitStack() as stack:
+                started = {name: stack.enter_context(self._contender(method, name, settings)) for name in some}
+                for _ in track(range(self.rounds[method] + 1), description=method, transient=True):
+                    for name, contender in started.items():
+                        turns[f"{method}, {name}"].append(contender.turn())
         # The first turn warms up; its loss is of the weights that all contenders begin with.
         return {
             name: [{**turn, "loss": each[0]["loss"], "seconds": turn["step"]} for turn in each[1:]]
             for name, each in turns.items()
         }
+
+    def _contender(self, method: str, name: str, settings: Mapping[str, Any]) -> Contender:
+        return Contender(f"experiments.step_benchmark:{method}", {**settings, "paths": name}, threads=self.threads)
 
 
 @contextmanager
