@@ -41,7 +41,7 @@ test: test-library test-twins ## run the tests with coverage
 test-library: setup
 	$(BIN)/python -m pytest -q --durations=10 --cov=rationalizers --cov=graph --cov-report=term --ignore=tests/kernels/cuda
 
-# By themselves: tracing Triton's interpreter for coverage doubles what it takes.
+# By themselves: tracing Triton's interpreter for coverage nearly trebles what it takes.
 test-twins: setup
 	$(BIN)/python -m pytest -q --durations=5 tests/kernels/cuda
 

@@ -204,7 +204,7 @@ def lengths_of(examples: int, units: int) -> Tensor:
     return (units * (spread * draws - spread**2 / 2).exp()).round().clamp(min=1).long()
 
 
-def packed(examples: int, units: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def packed(examples: int, units: int, device: torch.device) -> tuple[Tensor, Tensor, int]:
     """Offsets of examples, fixed units (a tenth) and their number N."""
     import torch
 
@@ -213,7 +213,7 @@ def packed(examples: int, units: int, device: torch.device) -> tuple[Tensor, Ten
     ptr = offsets(lengths_of(examples, units))
     n = int(ptr[-1])
     fixed = torch.rand(n, generator=torch.Generator().manual_seed(1)) < 0.1
-    return ptr.to(device), fixed.to(device), torch.tensor(n)
+    return ptr.to(device), fixed.to(device), n
 
 
 def blend(examples: int, units: int, width: int, *, device: torch.device) -> Work:
@@ -223,7 +223,7 @@ def blend(examples: int, units: int, width: int, *, device: torch.device) -> Wor
     from rationalizers.kernels.blend import blend as ours
     from rationalizers.kernels.blend import blend_reference
 
-    n = int(packed(examples, units, device)[2])
+    _, _, n = packed(examples, units, device)
     leaves = [torch.randn(*shape, device=device, requires_grad=True) for shape in ((n, width), (n,), (width,))]
     upstream = torch.randn(n, width, device=device)
 
@@ -241,8 +241,7 @@ def split_pool(examples: int, units: int, width: int, *, device: torch.device) -
     from rationalizers.kernels.split_pool import split_pool as ours
     from rationalizers.kernels.split_pool import split_pool_reference
 
-    ptr, _, count = packed(examples, units, device)
-    n = int(count)
+    ptr, _, n = packed(examples, units, device)
     leaves = [torch.randn(*shape, device=device, requires_grad=True) for shape in ((n, width), (n,))]
     upstream = [torch.randn(examples, width, device=device) for _ in range(2)]
 
@@ -260,8 +259,8 @@ def segment_topk(examples: int, units: int, width: int, *, device: torch.device)
     from rationalizers.kernels.segment_topk import segment_topk_reference
     from rationalizers.segment import lengths
 
-    ptr, _, count = packed(examples, units, device)
-    n, k = int(count), lengths(ptr) // 5
+    ptr, _, n = packed(examples, units, device)
+    k = lengths(ptr) // 5
     scores, upstream = (torch.randn(n, device=device) for _ in range(2))
     leaf = scores.clone().requires_grad_()
 
@@ -280,8 +279,8 @@ def perturb(examples: int, units: int, width: int, *, device: torch.device) -> W
     from rationalizers.kernels.perturb import perturb_reference
     from rationalizers.segment import segment_rank
 
-    ptr, fixed, count = packed(examples, units, device)
-    n, always = int(count), int(fixed.sum())
+    ptr, fixed, n = packed(examples, units, device)
+    always = int(fixed.sum())
     ranks = segment_rank(torch.rand(n, device=device).masked_fill(fixed, -1.0), ptr)
 
     def eager(function: Callable[..., Any]) -> Call:
@@ -299,8 +298,8 @@ def gated_sample(examples: int, units: int, width: int, *, device: torch.device)
 
     from rationalizers.kernels.gated_sample import STRAIGHT_THROUGH, gated_sample_reference, straight_through_sample
 
-    ptr, fixed, count = packed(examples, units, device)
-    n, seed = int(count), torch.tensor(5)
+    ptr, fixed, n = packed(examples, units, device)
+    seed = torch.tensor(5)
     logits = torch.randn(n, device=device, requires_grad=True)
     upstream = [torch.randn(size, device=device) for size in (n, examples, examples)]
 

@@ -8,9 +8,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from rationalizers.kernels.gated_sample import neighbours
 from rationalizers.kernels.segment_topk import segment_topk
-from rationalizers.segment import lengths, owners, segment_runs, segment_sum, segment_transitions
+from rationalizers.segment import lengths, neighbours, owners, segment_runs, segment_sum, segment_transitions
 
 Level = Literal["unit", "word", "sentence"]
 LEVELS: tuple[str, ...] = get_args(Level)
@@ -80,7 +79,7 @@ class Rationale:
 
     def transitions(self) -> Tensor:
         """Mean change between selectable neighbours, Σ_t |m_t − m_t−1| / pairs, ``[B]``; zero where there is no pair."""
-        pair = neighbours(~self.selectable, self.ptr)
+        pair = neighbours(self.selectable, self.ptr)
         changes = segment_transitions(self.mask, self.ptr) * pair  # [N]
         return segment_sum(changes, self.ptr) / segment_sum(pair.to(changes.dtype), self.ptr).clamp(min=1)
 

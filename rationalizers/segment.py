@@ -94,6 +94,12 @@ def starts(ptr: Tensor, units: int) -> Tensor:
     return first[:units]
 
 
+def neighbours(mask: Tensor, ptr: Tensor) -> Tensor:
+    """True units whose predecessor in their example is true as well, ``[N]`` bool."""
+    before = torch.nn.functional.pad(mask[:-1], (1, 0))[: mask.shape[0]]
+    return mask & before & ~starts(ptr, mask.shape[0])
+
+
 def leading(mask: Tensor, ptr: Tensor) -> Tensor:
     """Units of the run of true ones that each example begins with, ``[N]`` bool."""
     before = offsets((~mask).long())  # [N+1], false units so far

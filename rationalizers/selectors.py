@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from rationalizers.batch import Batch
-from rationalizers.kernels.gated_sample import HIGH, LOW, Draw, concrete_sample, hardkuma_sample, straight_through_sample
+from rationalizers.kernels.gated_sample import Draw, concrete_sample, hardkuma_sample, straight_through_sample
+from rationalizers.kernels.gates import HIGH, LOW
 from rationalizers.rationale import Rationale
 
 

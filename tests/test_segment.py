@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rationalizers.segment import (
     lengths,
+    neighbours,
     offsets,
     owners,
     segment_max,
@@ -163,3 +164,9 @@ def test_a_unit_only_moves_its_own_example():
         (grad,) = torch.autograd.grad(reduce(x, ptr)[0].sum(), x)
         assert grad[:2].abs().sum() > 0
         assert not grad[2:].any()
+
+
+def test_neighbours_are_pairs_of_true_units_within_an_example():
+    mask = torch.tensor([1, 1, 0, 1, 1, 1, 1]).bool()
+    assert neighbours(mask, torch.tensor([0, 0, 5, 5, 7])).long().tolist() == [0, 1, 0, 0, 1, 0, 1]
+    assert neighbours(mask[:0], torch.tensor([0, 0])).shape == (0,)

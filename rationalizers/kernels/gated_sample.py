@@ -21,14 +21,11 @@ from rationalizers.kernels.arguments import (
     check_seed,
     check_units,
 )
+from rationalizers.kernels.gates import CONCRETE, EDGE, HARDKUMA, HIGH, LOW, STRAIGHT_THROUGH
 from rationalizers.kernels.philox import uniform
 from rationalizers.kernels.precision import widest
 from rationalizers.kernels.twin import cuda_twin
-from rationalizers.segment import owners, segment_sum, starts
-
-CONCRETE, STRAIGHT_THROUGH, HARDKUMA = range(3)
-# HardKuma: uniform noise is taken from its middle, and the sample stretched beyond both ends of [0, 1] before it is cut there.
-EDGE, LOW, HIGH = 0.001, -0.1, 1.1
+from rationalizers.segment import neighbours, owners, segment_sum
 
 
 class Draw(NamedTuple):
@@ -131,12 +128,6 @@ def _check(parameter: Tensor, ptr: Tensor, seed: Tensor, fixed: Tensor, *, name:
     check_reach(ptr, parameter.shape[0])
 
 
-def neighbours(fixed: Tensor, ptr: Tensor) -> Tensor:
-    """Units that are selectable like the one before them in their example, ``[N]`` bool."""
-    before = torch.nn.functional.pad(fixed[:-1], (1, 0), value=True)[: fixed.shape[0]]
-    return ~fixed & ~before & ~starts(ptr, fixed.shape[0])
-
-
 def previous(x: Tensor) -> Tensor:
     """The number before each, zero at the first: ``[N] → [N]``."""
     return torch.nn.functional.pad(x[:-1], (1, 0))[: x.shape[0]]
@@ -158,7 +149,7 @@ def gated_sample_reference(
         # Summed in this order, what is rounded is exactly 0 or 1.
         drawn = (soft > 0.5).to(wide) + (soft - soft.detach()) if gate == STRAIGHT_THROUGH else soft
         counted = drawn
-    pair = neighbours(fixed, ptr)
+    pair = neighbours(~fixed, ptr)
     counted = counted.masked_fill(fixed, 0.0)
     before = previous(counted)
     change = counted + before - 2 * counted * before if gate == HARDKUMA else (counted - before).abs()
@@ -184,7 +175,7 @@ def gated_sample_backward_reference(
 ) -> Tensor:
     """Gradient of the ``parameters [1 or 2, N]`` from those of the mask ``[N]``, the share and the transitions ``[B]``."""
     wide, n = widest(parameters), parameters.shape[1]
-    owner, pair = owners(ptr, n), neighbours(fixed, ptr)
+    owner, pair = owners(ptr, n), neighbours(~fixed, ptr)
     per_unit = (of_share.to(wide) / counts[0].clamp(min=1))[owner]  # [N]
     per_pair = (of_transitions.to(wide) / counts[1].clamp(min=1))[owner].masked_fill(~pair, 0.0)
     u = uniform(seed, n, device=parameters.device).to(wide)

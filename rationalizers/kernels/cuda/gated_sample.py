@@ -13,16 +13,17 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from rationalizers.kernels.cuda.tiling import parts, power
+from rationalizers.kernels.cuda.tiling import parts, power, span
+from rationalizers.kernels.gates import EDGE, HARDKUMA, HIGH, LOW, STRAIGHT_THROUGH
 from rationalizers.kernels.precision import widest
 
-# As the reference has them; a kernel sees only what is a constant expression.
-_HARDKUMA: tl.constexpr = tl.constexpr(2)
-_STRAIGHT_THROUGH: tl.constexpr = tl.constexpr(1)
-_EDGE: tl.constexpr = tl.constexpr(0.001)
-_LOW: tl.constexpr = tl.constexpr(-0.1)
-_SPAN: tl.constexpr = tl.constexpr(1.2)
-_LOG_EDGE: tl.constexpr = tl.constexpr(math.log(0.1 / 1.2))
+# A kernel sees only what is a constant expression.
+_HARDKUMA: tl.constexpr = tl.constexpr(HARDKUMA)
+_STRAIGHT_THROUGH: tl.constexpr = tl.constexpr(STRAIGHT_THROUGH)
+_EDGE: tl.constexpr = tl.constexpr(EDGE)
+_LOW: tl.constexpr = tl.constexpr(LOW)
+_SPAN: tl.constexpr = tl.constexpr(HIGH - LOW)
+_LOG_EDGE: tl.constexpr = tl.constexpr(math.log(LOW / (LOW - HIGH)))
 
 
 @triton.jit
@@ -54,18 +55,6 @@ def _shown(a, b):
     return tl.exp(b * tl.log(-_expm1(a * _LOG_EDGE)))
 
 
-@triton.jit
-def _span(ptr, parts):
-    """Example of this program, where it starts and ends, and the units ``[lo, hi)`` of this part of it."""
-    example = tl.program_id(0) // parts
-    part = tl.program_id(0) % parts
-    start = tl.load(ptr + example).to(tl.int32)
-    end = tl.load(ptr + example + 1).to(tl.int32)
-    each = tl.cdiv(end - start, parts)
-    lo = tl.minimum(start + part * each, end)
-    return example, part, start, end, lo, tl.minimum(lo + each, end)
-
-
 @triton.jit(do_not_specialize=["seed"])
 def _forward(
     parameters,
@@ -82,7 +71,7 @@ def _forward(
     FINAL: tl.constexpr,
     UNITS: tl.constexpr,
 ):
-    example, part, start, end, lo, hi = _span(ptr, parts)
+    example, part, start, end, lo, hi = span(ptr, parts)
     lane = tl.arange(0, UNITS)
     share = tl.zeros([UNITS], tl.float32)
     changes = tl.zeros([UNITS], tl.float32)
@@ -170,7 +159,7 @@ def _backward(
     EXACT: tl.constexpr,
     UNITS: tl.constexpr,
 ):
-    example, _, start, end, lo, hi = _span(ptr, parts)
+    example, _, start, end, lo, hi = span(ptr, parts)
     per_unit = tl.load(of_share + example).to(tl.float32) / tl.maximum(tl.load(counts + example), 1.0)
     per_pair = tl.load(of_transitions + example).to(tl.float32) / tl.maximum(tl.load(counts + b + example), 1.0)
     for at in range(lo // 4 * 4, hi, UNITS):

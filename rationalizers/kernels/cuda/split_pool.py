@@ -7,26 +7,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from rationalizers.kernels.cuda.tiling import parts, power
+from rationalizers.kernels.cuda.tiling import parts, power, span
 
 TILE = 4096
 
 
 @triton.jit
-def _span(ptr, parts):
-    """Example and part of this program, and the units ``[lo, hi)`` of it."""
-    example = tl.program_id(0) // parts
-    part = tl.program_id(0) % parts
-    start = tl.load(ptr + example).to(tl.int32)
-    end = tl.load(ptr + example + 1).to(tl.int32)
-    each = tl.cdiv(end - start, parts)
-    lo = tl.minimum(start + part * each, end)
-    return example, part, lo, tl.minimum(lo + each, end)
-
-
-@triton.jit
 def _forward(x, mask, ptr, kept, left, b, parts, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    example, part, lo, hi = _span(ptr, parts)
+    example, part, _, _, lo, hi = span(ptr, parts)
     columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     wanted = columns < WIDTH
     of_kept = tl.zeros([ROWS, COLUMNS], tl.float32)
@@ -60,7 +48,7 @@ def _backward(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    example, _, lo, hi = _span(ptr, parts)
+    example, _, _, _, lo, hi = span(ptr, parts)
     strip = tl.program_id(1)
     columns = strip * COLUMNS + tl.arange(0, COLUMNS)
     wanted = columns < WIDTH
