@@ -7,9 +7,11 @@ from torch import Tensor, nn
 from rationalizers.absence import encode_visible
 from rationalizers.batch import Batch
 from rationalizers.encoders import Encoder
-from rationalizers.segment import segment_first, segment_max, segment_mean
+from rationalizers.kernels.split_pool import split_pool
+from rationalizers.segment import segment_first, segment_max, segment_mean, segment_softmax
 
 _POOLINGS = {"max": segment_max, "mean": segment_mean, "first": segment_first}
+ATTENTION = "attention"
 
 
 class Predictor(nn.Module):
@@ -19,7 +21,8 @@ class Predictor(nn.Module):
         encoder: owned here, or shared with a selector.
         outputs: logits of an example, C.
         dropout: on the pooled state.
-        pooling: ``max`` or ``mean`` over the units, or the state of the ``first`` one ([CLS]).
+        pooling: ``max`` or ``mean`` over the units, the state of the ``first`` one ([CLS]), or ``attention``, Σ_t α_t h_t with
+            α = softmax(w·h).
 
     Raises:
         ValueError: another ``pooling``.
@@ -27,15 +30,37 @@ class Predictor(nn.Module):
 
     def __init__(self, encoder: Encoder, *, outputs: int, dropout: float, pooling: str = "max") -> None:
         super().__init__()
-        if pooling not in _POOLINGS:
-            raise ValueError(f"'pooling' must be one of {', '.join(_POOLINGS)}; got {pooling!r}")
-        self.pool = _POOLINGS[pooling]
+        if pooling not in (*_POOLINGS, ATTENTION):
+            raise ValueError(f"'pooling' must be one of {', '.join((*_POOLINGS, ATTENTION))}; got {pooling!r}")
+        self.pooling = pooling
         self.encoder = encoder
+        self.score = nn.Linear(encoder.width, 1) if pooling == ATTENTION else None
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(encoder.width, outputs)
 
     def forward(self, batch: Batch, mask: Tensor, *, absence: str) -> Tensor:
         """Logits ``[B, C]`` from the units that ``mask [N]`` leaves visible; without any, from a zero state."""
         h, visible = encode_visible(self.encoder, batch, mask, absence=absence)
-        logits: Tensor = self.head(self.dropout(self.pool(h, visible.ptr)))  # [B, C]
+        logits: Tensor = self.head(self.dropout(self._pool(h, visible.ptr)))  # [B, C]
         return logits
+
+    def attention(self, batch: Batch) -> Tensor:
+        """Weight α of each unit ``[N]`` when everything is visible; sums to one in every example that has units.
+
+        Raises:
+            ValueError: the predictor pools otherwise.
+        """
+        if self.score is None:
+            raise ValueError(f"attention needs a predictor with pooling={ATTENTION!r}; this one has {self.pooling!r}")
+        return self._weights(self.encoder.states(batch), batch.ptr)
+
+    def _pool(self, h: Tensor, ptr: Tensor) -> Tensor:
+        """One state for each example, ``[B, D]``."""
+        if self.score is None:
+            return _POOLINGS[self.pooling](h, ptr)
+        pooled, _ = split_pool(h, self._weights(h, ptr), ptr)
+        return pooled
+
+    def _weights(self, h: Tensor, ptr: Tensor) -> Tensor:
+        assert self.score is not None
+        return segment_softmax(self.score(h)[:, 0], ptr)

@@ -50,7 +50,7 @@ def test_they_are_captums_of_the_embeddings(model):
 
     def forward(e):
         h = encoder.encode(e, packed)
-        return model.predictor.head(model.predictor.pool(h, packed.ptr))[:, predicted]
+        return model.predictor.head(model.predictor._pool(h, packed.ptr))[:, predicted]
 
     expected = Captum(forward).attribute(e, n_steps=32, internal_batch_size=6).sum(1)
     found = IntegratedGradients(share=0.5, steps=32)(model, packed).scores

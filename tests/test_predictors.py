@@ -132,3 +132,26 @@ def test_dropout_acts_in_training_only(model):
 
 def test_a_shared_encoder_is_the_same_object(model):
     assert Predictor(model.encoder, outputs=2, dropout=0.0).encoder is model.encoder
+
+
+def test_attention_pools_by_a_softmax_over_what_is_visible():
+    encoder = GRUEncoder(vocabulary=60, mask_id=1, embedding=6, hidden=8)
+    model = Predictor(encoder, outputs=3, dropout=0.3, pooling="attention").eval()
+    batch = texts()
+    h = encoder.encode(encoder.embed(batch), batch)
+    expected = []
+    for part in h.split(list(SIZES)):
+        weights = (part @ model.score.weight[0] + model.score.bias).softmax(0)
+        expected.append(model.head.weight @ (weights @ part) + model.head.bias)
+    torch.testing.assert_close(model(batch, torch.ones(11), absence="zero"), torch.stack(expected), atol=1e-6, rtol=1e-5)
+    attention = model.attention(batch)
+    torch.testing.assert_close(attention.split(list(SIZES))[0].sum(), torch.tensor(1.0))
+    # What is gone gets none of it.
+    mask = half(batch)
+    seen = batch.select((mask > 0.5) | batch.fixed, positions="fresh")
+    torch.testing.assert_close(model(batch, mask, absence="compact"), model(seen, torch.ones(seen.units.shape[0]), absence="zero"))
+
+
+def test_attention_is_refused_where_there_is_none(model):
+    with pytest.raises(ValueError, match="pooling='attention'"):
+        model.attention(texts())

@@ -27,6 +27,7 @@ class Full(Rationalizer):
         weights: of the term ``task``.
         optimizer: arguments of `rationalizers.base.OptimizerConfig`.
         dropout: on the pooled state.
+        pooling: of the predictor (see `rationalizers.predictors.Predictor`).
         absence: what a forced mask takes away, for counterfactuals.
     """
 
@@ -38,10 +39,11 @@ class Full(Rationalizer):
         weights: Mapping[str, float],
         optimizer: Mapping[str, Any],
         dropout: float = 0.2,
+        pooling: str = "max",
         absence: str = "zero",
     ) -> None:
         super().__init__(task=task, weights=weights, optimizer=optimizer, absence=absence)
-        self.predictor = Predictor(build(encoder, Encoder), outputs=self.task.outputs, dropout=dropout)
+        self.predictor = Predictor(build(encoder, Encoder), outputs=self.task.outputs, dropout=dropout, pooling=pooling)
 
     def forward(self, batch: Batch) -> Output:
         """Predict from everything."""
