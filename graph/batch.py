@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import subgraph
 
 from rationalizers.batch import Positions, copies_of
-from rationalizers.segment import lengths, offsets, owners
+from rationalizers.segment import lengths, members, offsets, owners
 
 FIELD = "field_"
 # One row for each graph; with as many graphs as nodes or edges PyG could not tell.
@@ -124,39 +124,45 @@ class Graph(Data):  # type: ignore[misc]
             found["position"] = self.position[mask]
         return Graph(**found)
 
-    def gather(self, index: Tensor, ptr: Tensor, *, positions: Positions) -> Graph:
-        """Copies of the graphs, each with only some of its nodes and the edges between those: all graphs once, then all again.
+    def gather(self, index: Tensor, ptr: Tensor, *, positions: Positions, rows: Tensor | None = None) -> Graph:
+        """Copies of graphs, each with only some of its nodes and the edges between those.
 
         Args:
             index: where the nodes of each copy come from, int64 ``[M]``, in rising order; as `rationalizers.kernels.perturb`
                 gives it.
-            ptr: offsets ``[c·B + 1]`` of the copies.
+            ptr: offsets ``[R+1]`` of the copies.
             positions: as in `select`.
+            rows: the graph that each copy is of, int64 ``[R]``; all graphs once, then all again where not given.
 
         Raises:
-            TypeError: ``index`` or ``ptr`` is not int64.
+            TypeError: ``index``, ``ptr`` or ``rows`` is not int64.
             ValueError: what `rationalizers.batch.copies_of` refuses.
         """
-        b, n, device = self.ptr.numel() - 1, self.x.shape[0], index.device
-        count, copy = copies_of(self, index, ptr)
-        place = torch.full((count * n,), -1, device=device)  # of each node of each copy, where it is there
-        place[copy * n + index] = torch.arange(index.shape[0], device=device)
-        ends = place.view(count, n)[:, self.edge_index].transpose(0, 1).flatten(1)  # [2, c·E]
+        rows, owner = copies_of(self, index, ptr, rows)  # [R], [M]
+        # Every node of every copy has a cell, which holds its place where it is there.
+        cells = offsets(lengths(self.ptr)[rows])  # [R+1]
+        cell = torch.full((int(cells[-1]),), -1, device=index.device)
+        cell[cells[owner] + index - self.ptr[rows[owner]]] = torch.arange(index.shape[0], device=index.device)
+        graph = owners(self.ptr, self.x.shape[0])[self.edge_index[0]]  # [E]
+        by_graph = torch.argsort(graph, stable=True)
+        copy, which = members(rows, offsets(torch.bincount(graph, minlength=self.ptr.numel() - 1)))  # [J], an edge of each copy
+        edge = by_graph[which]
+        ends = cell[self.edge_index[:, edge] + (cells[copy] - self.ptr[rows[copy]])]  # [2, J]
         there = (ends >= 0).all(0)
-        edge = torch.nonzero(there).flatten() % max(1, self.edge_index.shape[1])  # [E'], of which edge each one is a copy
-        row = torch.arange(count * b, device=device) % max(1, b)  # [c·B], of which graph
+        edge = edge[there]  # [E']
         found: dict[str, Any] = {"edge_index": ends[:, there], "ptr": ptr}
         for name, value in self._store.items():
             if name in ("edge_index", "ptr", "batch", "position"):
                 continue
             if not isinstance(value, Tensor):
-                found[name] = (value if isinstance(value, list) else [value]) * count
+                each = value if isinstance(value, list) else [value]
+                found[name] = [each[row] for row in rows.tolist()]
             elif name not in PER_GRAPH and self.is_node_attr(name):
                 found[name] = value[index]
             elif name not in PER_GRAPH and self.is_edge_attr(name):
                 found[name] = value[edge]
             else:
-                found[name] = value[row]
+                found[name] = value[rows]
         if positions == "kept":
             found["position"] = self.position[index]
         return Graph(**found)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rationalizers.kernels.arguments import check_offsets, check_reach, check_whole
-from rationalizers.segment import lengths, offsets, owners
+from rationalizers.segment import lengths, members, offsets, owners
 
 Positions = Literal["fresh", "kept"]
 
@@ -70,8 +70,8 @@ class Batch(Protocol):
     def select(self, mask: Tensor, *, positions: Positions) -> Self:
         """The same examples with only the units where ``mask [N]`` is true."""
 
-    def gather(self, index: Tensor, ptr: Tensor, *, positions: Positions) -> Self:
-        """Copies of the examples, one copy of all after the other, with only the units ``index [M]``; offsets ``[c·B + 1]``."""
+    def gather(self, index: Tensor, ptr: Tensor, *, positions: Positions, rows: Tensor | None = None) -> Self:
+        """Copies of the examples ``rows [R]``, each with only its units of ``index [M]``; offsets ``[R+1]``."""
 
     def with_units(self, units: Tensor) -> Self:
         """The same batch with other units in the same places, ``[N, …]``."""
@@ -185,42 +185,45 @@ class Packed:
             spans=spans,
         )
 
-    def gather(self, index: Tensor, ptr: Tensor, *, positions: Positions) -> Packed:
-        """Copies of the examples, each with only some of its units: all examples once, then all again, c times.
+    def gather(self, index: Tensor, ptr: Tensor, *, positions: Positions, rows: Tensor | None = None) -> Packed:
+        """Copies of examples, each with only some of its units.
 
         Args:
             index: where the units of each copy come from, int64 ``[M]``, in the order of the text; as
                 `rationalizers.kernels.perturb` gives it.
-            ptr: offsets ``[c·B + 1]`` of the copies.
+            ptr: offsets ``[R+1]`` of the copies.
             positions: as in `select`.
+            rows: the example that each copy is of, int64 ``[R]``; all examples once, then all again where not given.
 
         Raises:
-            TypeError: ``index`` or ``ptr`` is not int64.
+            TypeError: ``index``, ``ptr`` or ``rows`` is not int64.
             ValueError: what `copies_of` refuses.
         """
-        b, n = len(self), self.units.shape[0]
-        count, copy = copies_of(self, index, ptr)
-        row = torch.arange(count * b, device=ptr.device) % max(1, b)  # [c·B], the example that each copy is of
-        first = torch.arange(count, device=ptr.device)[:, None]  # [c, 1]
-        example = first * b + self.spans[:, 0]  # [c, S]
+        n = self.units.shape[0]
+        rows, owner = copies_of(self, index, ptr, rows)  # [R], [M]
+        by_example = torch.argsort(self.spans[:, 0], stable=True)
+        of_each = offsets(torch.bincount(self.spans[:, 0], minlength=len(self)))  # [B+1]
+        copy, which = members(rows, of_each)  # [J], a span of each copy
+        span = self.spans[by_example[which]]  # [J, 4]
         # Of each copy the units before a place are those that come from before it.
-        place = (first * n + self.ptr[self.spans[:, 0]])[..., None] + self.spans[:, 1:3]  # [c, S, 2]
-        ends = torch.searchsorted(copy * n + index, place) - ptr[example][..., None]
-        spans = torch.cat([example[..., None], ends, self.spans[:, 3:].expand(count, -1, 1)], dim=2)
+        place = (copy * n + self.ptr[span[:, 0]])[:, None] + span[:, 1:3]  # [J, 2]
+        ends = torch.searchsorted(owner * n + index, place) - ptr[copy][:, None]
+        spans = torch.cat([copy[:, None], ends, span[:, 3:]], dim=1)
+        named = rows.tolist() if self.words or self.ids else []
         return replace(
             self,
             units=self.units[index],
             ptr=ptr,
-            y=None if self.y is None else self.y[row],
+            y=None if self.y is None else self.y[rows],
             position=self.position[index] if positions == "kept" else None,  # type: ignore[arg-type]
             fixed=self.fixed[index],
             fields={name: values[index] for name, values in self.fields.items()},
-            labelled=self.labelled[row],
-            annotated=self.annotated[row],
-            spans=spans[ends[..., 1] > ends[..., 0]],  # [S', 4]
-            index=self.index[row],
-            words=self.words * count,
-            ids=self.ids * count,
+            labelled=self.labelled[rows],
+            annotated=self.annotated[rows],
+            spans=spans[ends[:, 1] > ends[:, 0]],  # [S', 4]
+            index=self.index[rows],
+            words=tuple(self.words[row] for row in named) if self.words else (),
+            ids=tuple(self.ids[row] for row in named) if self.ids else (),
         )
 
     def with_units(self, units: Tensor) -> Packed:
@@ -282,32 +285,40 @@ class Packed:
         )
 
 
-def copies_of(batch: Batch, index: Tensor, ptr: Tensor) -> tuple[int, Tensor]:
-    """How many copies of all examples some units make, c, and which copy each of them belongs to, ``[M]``.
+def copies_of(batch: Batch, index: Tensor, ptr: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The example that each copy is of ``[R]``, and the copy that each unit belongs to ``[M]``.
 
     Args:
         batch: with B examples.
         index: where the units of each copy come from, ``[M]``.
-        ptr: offsets ``[c·B + 1]`` of the copies.
+        ptr: offsets ``[R+1]`` of the copies.
+        rows: the examples ``[R]``; ``None`` is all once, then all again.
 
     Raises:
-        TypeError: ``index`` or ``ptr`` is not int64.
-        ValueError: offsets of no whole number of copies, or (on the CPU) offsets that do not rise from 0 to M, or units that are
-            not those of their example in rising order.
+        TypeError: ``index``, ``ptr`` or ``rows`` is not int64.
+        ValueError: offsets that do not fit the rows, or without those of no whole number of copies; or (on the CPU) rows that are
+            no examples, offsets that do not rise from 0 to M, or units that are not those of their example in rising order.
     """
     check_whole(index=index)
     check_offsets(ptr)
     if index.dim() != 1:
         raise ValueError(f"'index' must be [M], got {tuple(index.shape)}; see rationalizers.kernels.perturb")
-    examples, rows, m = batch.ptr.numel() - 1, ptr.numel() - 1, index.shape[0]
-    if rows % examples if examples else rows:
-        raise ValueError(f"'ptr' must be [c·B + 1] for whole copies of the B={examples} examples, got {rows + 1} offsets")
+    examples, copies, m = batch.ptr.numel() - 1, ptr.numel() - 1, index.shape[0]
+    if rows is None:
+        if copies % examples if examples else copies:
+            raise ValueError(f"'ptr' must be [c·B + 1] for whole copies of the B={examples} examples, got {copies + 1} offsets")
+        rows = torch.arange(copies, device=ptr.device) % max(1, examples)
+    else:
+        check_whole(rows=rows)
+        if rows.shape != (copies,):
+            raise ValueError(f"'rows' must be [R={copies}], one for each copy; got {tuple(rows.shape)}")
+        if rows.is_cpu and copies and (int(rows.min()) < 0 or int(rows.max()) >= examples):
+            raise ValueError(f"'rows' must be of the B={examples} examples, got {int(rows.min())} to {int(rows.max())}")
     check_reach(ptr, m)
     owner = owners(ptr, m)  # [M]
-    copy, example = (owner // examples, owner % examples) if examples else (owner, owner)
     if index.is_cpu:
-        own = (index >= batch.ptr[example]) & (index < batch.ptr[1:][example])
+        own = (index >= batch.ptr[rows[owner]]) & (index < batch.ptr[1:][rows[owner]])
         rises = (index[1:] > index[:-1]) | (owner[1:] != owner[:-1])
         if not (bool(own.all()) and bool(rises.all())):
             raise ValueError("'index' must name units of the example that each copy is of, in rising order and none twice")
-    return rows // max(1, examples), copy
+    return rows, owner

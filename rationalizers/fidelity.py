@@ -18,25 +18,106 @@ more; put 0 among the fractions for that.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from rationalizers.absence import check_absence
 from rationalizers.base import Rationalizer
-from rationalizers.batch import Batch, Positions
+from rationalizers.batch import Batch
+from rationalizers.copies import Copies, check_asked, predict
 from rationalizers.kernels.perturb import perturb
 from rationalizers.rationale import Rationale
-from rationalizers.segment import offsets, owners, segment_rank
-from rationalizers.task import Classification, Regression
+from rationalizers.segment import offsets, segment_rank
+from rationalizers.task import Classification, Regression, Task
 
 # Sizes of ERASER.
 FRACTIONS = (0.01, 0.05, 0.1, 0.2, 0.5)
-# Absences of which nothing is left, so that a part is an example of its own; with the places of its units.
-REMOVING: dict[str, Positions] = {"compact": "fresh", "remove": "kept"}
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Removal:
+    """Predictions, as `Task.predict` has them, on whole inputs and on parts of them.
+
+    Args:
+        whole: on everything ``[B, C]``.
+        without: without the selection ``[B, C]``.
+        alone: on the selection alone ``[B, C]``.
+        without_at: without the best-scored share of each fraction ``[F, B, C]``.
+        alone_at: on that share alone ``[F, B, C]``.
+    """
+
+    whole: Tensor
+    without: Tensor
+    alone: Tensor
+    without_at: Tensor
+    alone_at: Tensor
+
+
+def removal(
+    model: Rationalizer,
+    batch: Batch,
+    rationale: Rationale,
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    absence: str = "compact",
+    units: int = 65_536,
+) -> Removal:
+    """What a model predicts when the rationale is taken away or left alone, at its own size and at others.
+
+    Its own size is that of the units with mask above one half. For a fraction f of the n selectable units of an example, the top
+    are the k = max(1, round(f · n)) with the largest scores, ties in order of position (`rationalizers.kernels.perturb`): single
+    units, whatever the rationale was selected by. All copies of all examples go through the model together, sorted by length
+    (`rationalizers.copies`).
+
+    Args:
+        model: in evaluation mode.
+        batch: the examples.
+        rationale: of the model, or of anything else.
+        fractions: in [0, 1]; may be none.
+        absence: what absent means.
+        units: how many may be read in one pass.
+
+    Raises:
+        ValueError: the model is in training mode, ``absence`` is unknown, a fraction is outside [0, 1], or ``units`` is not
+            positive.
+    """
+    check_asked(model, absence=absence, units=units)
+    _check_fractions(fractions)
+    selected = rationale.selected
+    whole, without, alone, *at = _predictions(
+        model,
+        batch,
+        [torch.ones_like(selected), ~selected, selected],
+        rationale.scores,
+        fractions=fractions,
+        absence=absence,
+        units=units,
+    )
+    sizes = torch.stack(at) if at else whole.new_zeros(0, *whole.shape)
+    return Removal(whole, without, alone, sizes[0::2], sizes[1::2])
+
+
+def fallen(task: Task, whole: Tensor, changed: Tensor) -> Tensor:
+    """How far the prediction on the whole input falls, per example.
+
+    Args:
+        task: of classes the probability of the most probable one falls; numbers change, in absolute terms; of yes-or-no questions
+            the probability of the answer that was given falls. Several targets are averaged.
+        whole: predictions ``[B, C]``.
+        changed: predictions ``[…, B, C]``.
+
+    Returns:
+        ``[…, B]``.
+    """
+    if isinstance(task, Classification):
+        predicted = whole.argmax(-1, keepdim=True).expand(*changed.shape[:-1], 1)
+        return (whole - changed).gather(-1, predicted)[..., 0]
+    if isinstance(task, Regression):
+        return (whole - changed).abs().mean(-1)
+    return torch.where(whole > 0.5, whole - changed, changed - whole).mean(-1)
+
+
 def fidelity(model: Rationalizer, explained: Iterable[tuple[Batch, Rationale]], *, absence: str = "compact") -> dict[str, float]:
     """``fidelity_plus`` and ``fidelity_minus`` of rationales, their own or another's; units with mask above one half count.
 
@@ -49,26 +130,16 @@ def fidelity(model: Rationalizer, explained: Iterable[tuple[Batch, Rationale]], 
         means over examples; NaN without any. With several targets, each counts and an example has their mean.
 
     Raises:
-        ValueError: the model is in training mode, or ``absence`` is unknown.
+        ValueError: as `removal`.
     """
-    check_absence(absence)
-    if model.training:
-        raise ValueError("fidelity is measured in evaluation mode; call model.eval() first")
-    plus = minus = 0.0
-    count = 0
-    for batch, rationale in explained:
-        kept = rationale.selected.float()
-        whole, without, alone = (
-            model.task.predict(model.logits(batch, mask, absence=absence)) for mask in (torch.ones_like(kept), 1 - kept, kept)
-        )
-        plus += float(_fall(model, whole, without).sum())
-        minus += float(_fall(model, whole, alone).sum())
-        count += whole.shape[0]
-    examples = count or float("nan")
-    return {"fidelity_plus": plus / examples, "fidelity_minus": minus / examples}
+    check_asked(model, absence=absence, units=1)
+    found = [removal(model, batch, rationale, fractions=(), absence=absence) for batch, rationale in explained]
+    return {
+        "fidelity_plus": _mean([fallen(model.task, each.whole, each.without) for each in found]),
+        "fidelity_minus": _mean([fallen(model.task, each.whole, each.alone) for each in found]),
+    }
 
 
-@torch.no_grad()
 def aopc(
     model: Rationalizer,
     explained: Iterable[tuple[Batch, Rationale]],
@@ -79,47 +150,56 @@ def aopc(
 ) -> dict[str, float]:
     """``comprehensiveness_aopc`` and ``sufficiency_aopc`` of rationales by their scores; their masks do not count.
 
-    For a fraction f of the n selectable units of an example, its top are the k = max(1, round(f · n)) with the largest scores,
-    ties in order of position (`rationalizers.kernels.perturb`): single units, whatever the rationale was selected by.
-
     Args:
         model: in evaluation mode.
         explained: batches with their rationales.
         fractions: in [0, 1], at least one.
-        absence: what absent means. Where units are removed, all parts of a batch are read in one pass; else in one for each
-            fraction and side.
-        units: how many may be read in one pass, else the fractions of a batch are divided, at least one at a time.
+        absence: what absent means.
+        units: how many may be read in one pass.
 
     Returns:
         means over examples and fractions; NaN without examples. With several targets, each counts and an example has their mean.
 
     Raises:
-        ValueError: the model is in training mode, ``absence`` is unknown, there is no fraction or one outside [0, 1], or
-            ``units`` is not positive.
+        ValueError: as `removal`, or there is no fraction.
     """
-    check_absence(absence)
-    if model.training:
-        raise ValueError("fidelity is measured in evaluation mode; call model.eval() first")
-    if not fractions or not all(0 <= fraction <= 1 for fraction in fractions):
-        raise ValueError(f"'fractions' must be at least one number in [0, 1], got {list(fractions)}")
-    if units < 1:
-        raise ValueError(f"'units' must be positive, got {units}")
-    fallen = torch.zeros(2, dtype=torch.float64)  # without the top, with the top alone
-    count = 0
+    check_asked(model, absence=absence, units=units)
+    _check_fractions(fractions)
+    if not fractions:
+        raise ValueError("'fractions' must be at least one number in [0, 1], got none")
+    without, alone = [], []
     for batch, rationale in explained:
-        ones = torch.ones_like(rationale.mask, dtype=torch.float)
-        whole = model.task.predict(model.logits(batch, ones, absence=absence))
-        ranks, always = _ranks(rationale.scores, batch), int(batch.fixed.sum())
-        at_once = max(1, units // max(1, ones.shape[0] + always))
-        for first in range(0, len(fractions), at_once):
-            some = fractions[first : first + at_once]
-            index, ptr = perturb(ranks, batch.ptr, batch.fixed, some, fixed_count=always)
-            parts = model.task.predict(_logits(model, batch, index, ptr, absence=absence))
-            fall = _fall(model, whole.repeat(2 * len(some), 1), parts)  # [2·F·B]
-            fallen += fall.view(len(some), 2, whole.shape[0]).sum((0, 2)).cpu()
-        count += whole.shape[0]
-    without, alone = (fallen / (len(fractions) * (count or float("nan")))).tolist()
-    return {"comprehensiveness_aopc": without, "sufficiency_aopc": alone}
+        ones = torch.ones_like(batch.fixed)
+        whole, *at = _predictions(model, batch, [ones], rationale.scores, fractions=fractions, absence=absence, units=units)
+        fall = fallen(model.task, whole, torch.stack(at))  # [2·F, B], erased before kept
+        without.append(fall[0::2].mean(0))
+        alone.append(fall[1::2].mean(0))
+    return {"comprehensiveness_aopc": _mean(without), "sufficiency_aopc": _mean(alone)}
+
+
+def _check_fractions(fractions: Sequence[float]) -> None:
+    if not all(0 <= fraction <= 1 for fraction in fractions):
+        raise ValueError(f"'fractions' must be numbers in [0, 1], got {list(fractions)}")
+
+
+def _predictions(
+    model: Rationalizer,
+    batch: Batch,
+    masks: Sequence[Tensor],
+    scores: Tensor,
+    *,
+    fractions: Sequence[float],
+    absence: str,
+    units: int,
+) -> tuple[Tensor, ...]:
+    """Predictions ``[B, C]`` under each mask, then of each fraction without its top and with its top alone."""
+    copies = [Copies.of_masks(torch.stack(list(masks)), batch)]
+    examples = batch.ptr.numel() - 1
+    if fractions:
+        index, ptr = perturb(_ranks(scores, batch), batch.ptr, batch.fixed, fractions)
+        copies.append(Copies(index, ptr, torch.arange(ptr.numel() - 1, device=ptr.device) % max(1, examples)))
+    found = predict(model, batch, Copies.cat(copies), absence=absence, units=units)
+    return found.view(len(masks) + 2 * len(fractions), examples, found.shape[1]).unbind()
 
 
 def _ranks(scores: Tensor, batch: Batch) -> Tensor:
@@ -131,23 +211,5 @@ def _ranks(scores: Tensor, batch: Batch) -> Tensor:
     return ranks
 
 
-def _logits(model: Rationalizer, batch: Batch, index: Tensor, ptr: Tensor, *, absence: str) -> Tensor:
-    """Predictions ``[c·B, C]`` from c parts of each example; in one pass where absent units leave nothing behind."""
-    if absence in REMOVING:
-        parts = batch.gather(index, ptr, positions=REMOVING[absence])
-        return model.logits(parts, torch.ones_like(index, dtype=torch.float), absence=absence)
-    examples = max(1, batch.ptr.numel() - 1)
-    masks = torch.zeros((ptr.numel() - 1) // examples, batch.units.shape[0], device=index.device)  # [c, N]
-    masks[owners(ptr, index.shape[0]) // examples, index] = 1
-    return torch.cat([model.logits(batch, mask, absence=absence) for mask in masks])
-
-
-def _fall(model: Rationalizer, whole: Tensor, changed: Tensor) -> Tensor:
-    """How far the prediction on the whole input falls, per example ``[B]``."""
-    if isinstance(model.task, Classification):
-        predicted = whole.argmax(-1, keepdim=True)
-        return (whole - changed).gather(1, predicted)[:, 0]
-    if isinstance(model.task, Regression):
-        return (whole - changed).abs().mean(1)
-    # The probability of the answer that was given, yes or no.
-    return torch.where(whole > 0.5, whole - changed, changed - whole).mean(1)
+def _mean(per_example: Sequence[Tensor]) -> float:
+    return float(torch.cat(list(per_example)).double().mean()) if per_example else float("nan")

@@ -26,6 +26,19 @@ def owners(ptr: Tensor, units: int) -> Tensor:
     return torch.repeat_interleave(examples, lengths(ptr), output_size=units)
 
 
+def members(rows: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
+    """All units of each of some examples: the place in ``rows [R]`` that each is for, and which unit, ``[J]`` both.
+
+    Args:
+        rows: examples, any of them, more than once if need be.
+        ptr: offsets ``[B+1]`` of the units of all examples.
+    """
+    first = offsets(lengths(ptr)[rows])  # [R+1]
+    place = torch.repeat_interleave(torch.arange(rows.numel(), device=rows.device), lengths(first))
+    unit = torch.arange(place.numel(), device=rows.device) - first[place] + ptr[rows[place]]
+    return place, unit
+
+
 def segment_sum(x: Tensor, ptr: Tensor) -> Tensor:
     """Sum over the units of each example: ``[N, …] → [B, …]``."""
     out = x.new_zeros((ptr.numel() - 1, *x.shape[1:]))

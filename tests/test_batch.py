@@ -7,7 +7,7 @@ import torch
 
 from rationalizers.batch import Batch, Packed
 from rationalizers.kernels.perturb import perturb
-from rationalizers.segment import lengths, offsets, owners, segment_rank
+from rationalizers.segment import lengths, members, offsets, owners, segment_rank
 
 
 def single(n, *, seed, spans=()):
@@ -391,3 +391,40 @@ def test_copies_of_nothing_are_nothing():
 def test_copies_that_do_not_fit_are_named(index, ptr, error, message):
     with pytest.raises(error, match=message):
         Packed(units=torch.arange(3), ptr=torch.tensor([0, 1, 3])).gather(index, torch.tensor(ptr), positions="fresh")
+
+
+def test_copies_of_chosen_examples_are_those_among_the_copies_of_all():
+    batch = Packed.collate(several())
+    masks = random_masks(batch)
+    index, ptr = gathered(batch, masks)
+    everything = batch.gather(index, ptr, positions="kept")
+    chosen = torch.tensor([5, 0, 5, len(batch) * len(masks) - 1, 2])
+    copy, unit = members(chosen, ptr)
+    some = batch.gather(index[unit], offsets(lengths(ptr)[chosen]), positions="kept", rows=chosen % len(batch))
+    keep = torch.zeros(everything.units.shape[0], dtype=torch.bool)
+    for place, one in enumerate(chosen.tolist()):
+        keep[:] = False
+        keep[ptr[one] : ptr[one + 1]] = True
+        alone = some.select(owners(some.ptr, some.units.shape[0]) == place, positions="kept")
+        whole = everything.select(keep, positions="kept")
+        assert alone.units.equal(whole.units)
+        assert alone.position.equal(whole.position)
+        assert alone.spans[:, 1:].equal(whole.spans[:, 1:])
+        assert set(alone.spans[:, 0].tolist()) <= {place}
+        assert (some.ids[place], int(some.y[place])) == (everything.ids[one], int(everything.y[one]))
+    assert copy.tolist() == owners(some.ptr, some.units.shape[0]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "message"),
+    [
+        (torch.tensor([0, 2]), ValueError, "'rows' must be of the B=2 examples, got 0 to 2"),
+        (torch.tensor([0]), ValueError, r"'rows' must be \[R=2\]"),
+        (torch.tensor([0, 1]).int(), TypeError, "'rows' must be int64"),
+        (torch.tensor([1, 0]), ValueError, "'index' must name units of the example that each copy is of"),
+    ],
+)
+def test_rows_that_do_not_fit_are_named(rows, error, message):
+    batch = Packed(units=torch.arange(3), ptr=torch.tensor([0, 1, 3]))
+    with pytest.raises(error, match=message):
+        batch.gather(torch.arange(3), torch.tensor([0, 1, 3]), positions="fresh", rows=rows)

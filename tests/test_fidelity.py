@@ -1,6 +1,7 @@
 """What predictions lose without their rationale and keep with nothing else."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from graph.batch import Graph
 from rationalizers.base import Rationalizer
 from rationalizers.batch import Packed
 from rationalizers.build import build
-from rationalizers.fidelity import FRACTIONS, aopc, fidelity
+from rationalizers.fidelity import FRACTIONS, aopc, fidelity, removal
 from rationalizers.rationale import Rationale
 from rationalizers.segment import lengths, offsets
 from tests.graph.contract import ENCODER, TASKS, graph
@@ -232,19 +233,22 @@ def passes(monkeypatch):
     return model, seen
 
 
-def test_parts_go_through_in_one_pass_or_as_many_fractions_as_fit(passes):
+def test_all_copies_go_through_in_passes_of_similar_length_that_fit(passes):
     model, seen = passes
-    pair = graphs()  # of 17 nodes and 4 queries: 25 units for each fraction
+    pair = graphs()  # of 17 nodes and 4 queries: 21 units whole, 25 for each fraction
     whole = aopc(model, [pair])
-    assert [lengths(batch.ptr).numel() for batch in seen] == [4, 40]
-    assert seen[1].x.shape[0] == 5 * 25
-    for units, fractions in ((124, [4, 1]), (50, [2, 2, 1]), (49, [1] * 5), (1, [1] * 5)):
+    assert [lengths(batch.ptr).numel() for batch in seen] == [44]
+    assert seen[0].x.shape[0] == 21 + 5 * 25
+    for units in (60, 20, 1):
         seen.clear()
         assert aopc(model, [pair], units=units) == named(whole.values())
-        assert [batch.x.shape[0] for batch in seen] == [21, *[25 * count for count in fractions]]
+        sizes = [lengths(batch.ptr) for batch in seen]
+        assert all(int(size.max()) * size.numel() <= units or size.numel() == 1 for size in sizes)
+        assert all(int(before.min()) >= int(after.max()) for before, after in pairwise(sizes))
+        assert sum(int(size.sum()) for size in sizes) == 21 + 5 * 25
     seen.clear()
     aopc(model, [pair], absence="zero")
-    assert len(seen) == 1 + 2 * 5
+    assert [batch.x.shape[0] for batch in seen] == [11 * 21]
 
 
 @pytest.mark.parametrize(("absence", "places"), [("compact", [0, 1, 2, 3, 4]), ("remove", [0, 1, 3, 5, 6])])
@@ -253,7 +257,25 @@ def test_what_is_left_closes_up_or_stays_in_place(passes, absence, places):
     batch, _ = graphs(query=0, sizes=(7,))
     scores = torch.tensor([0.1, 0.2, 0.9, 0.3, 0.8, 0.0, 0.4])
     aopc(model, [(batch, Rationale(scores, scores, batch.ptr))], fractions=[0.3], absence=absence)
-    assert seen[1].position[:5].tolist() == places
+    # The longest first: the whole graph, then the graph without its top.
+    assert seen[0].position[7:12].tolist() == places
+
+
+def test_the_own_size_and_others_come_from_one_reading():
+    model, (batch, rationale) = reader(gru()), texts()
+    chosen = Rationale(rationale.scores, tops(batch, rationale, 0.3).float(), batch.ptr)
+    found = removal(model, batch, chosen, fractions=(0.3, 0.5))
+    assert found.without.equal(found.without_at[0])
+    assert found.alone.equal(found.alone_at[0])
+    with torch.no_grad():
+        whole, without = (
+            model.task.predict(model.logits(batch, mask, absence="compact"))
+            for mask in (torch.ones_like(chosen.mask), 1 - chosen.mask)
+        )
+    torch.testing.assert_close(found.whole, whole)
+    torch.testing.assert_close(found.without, without)
+    assert found.without_at.shape == found.alone_at.shape == (2, 6, whole.shape[1])
+    assert removal(model, batch, chosen, fractions=()).alone_at.shape == (0, 6, whole.shape[1])
 
 
 @pytest.mark.parametrize("absence", ["compact", "zero"])
@@ -302,7 +324,7 @@ def test_bad_arguments_of_sizes_are_named():
     with pytest.raises(ValueError, match="'absence' must be one of"):
         aopc(model, [], absence="gone")
     for fractions in ((), (0.1, 1.5), (-0.1,), (float("nan"),)):
-        with pytest.raises(ValueError, match=r"'fractions' must be at least one number in \[0, 1\]"):
+        with pytest.raises(ValueError, match=r"'fractions' must be .* in \[0, 1\]"):
             aopc(model, [], fractions=fractions)
     with pytest.raises(ValueError, match="'units' must be positive, got 0"):
         aopc(model, [], units=0)

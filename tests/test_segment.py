@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rationalizers.segment import (
     lengths,
+    members,
     neighbours,
     offsets,
     owners,
@@ -170,3 +171,11 @@ def test_neighbours_are_pairs_of_true_units_within_an_example():
     mask = torch.tensor([1, 1, 0, 1, 1, 1, 1]).bool()
     assert neighbours(mask, torch.tensor([0, 0, 5, 5, 7])).long().tolist() == [0, 1, 0, 0, 1, 0, 1]
     assert neighbours(mask[:0], torch.tensor([0, 0])).shape == (0,)
+
+
+def test_members_are_the_units_of_chosen_segments():
+    place, unit = members(torch.tensor([2, 0, 1, 2]), torch.tensor([0, 2, 2, 5]))
+    assert place.tolist() == [0, 0, 0, 1, 1, 3, 3, 3]
+    assert unit.tolist() == [2, 3, 4, 0, 1, 2, 3, 4]
+    none = torch.zeros(0, dtype=torch.long)
+    assert [each.tolist() for each in members(none, torch.tensor([0, 3]))] == [[], []]

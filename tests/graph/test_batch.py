@@ -6,7 +6,7 @@ from torch_geometric.loader import DataLoader
 
 from graph.batch import Graph
 from rationalizers.batch import Batch
-from rationalizers.segment import lengths, offsets
+from rationalizers.segment import lengths, members, offsets, owners
 
 
 def path(n, *, seed=0, **more):
@@ -227,3 +227,18 @@ def test_copies_of_nothing_are_graphs_without_nodes():
 def test_copies_that_do_not_fit_are_named(index, ptr, error, message):
     with pytest.raises(error, match=message):
         batch().gather(index, torch.tensor(ptr), positions="fresh")
+
+
+def test_copies_of_chosen_graphs_carry_their_own_edges():
+    whole = batch()
+    rows = torch.tensor([2, 0, 2])
+    copy, node = members(rows, whole.ptr)
+    copies = whole.gather(node, offsets(lengths(whole.ptr)[rows]), positions="fresh", rows=rows)
+    assert_same(copies, Graph.collate([part for row in rows.tolist() for part in [only(whole, row)]]))
+    assert copy.tolist() == owners(copies.ptr, copies.x.shape[0]).tolist()
+
+
+def only(whole, row):
+    """One graph of a batch as a batch of its own."""
+    nodes = torch.arange(int(whole.ptr[row]), int(whole.ptr[row + 1]))
+    return whole.gather(nodes, torch.tensor([0, nodes.numel()]), positions="fresh", rows=torch.tensor([row]))
