@@ -14,18 +14,14 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from rationalizers.batch import Batch
+from rationalizers.metrics.areas import areas, average_precision
+from rationalizers.metrics.averages import SUMS, f1, macro, macro_of_means, micro, named, ratio, sums, zeros
+from rationalizers.metrics.eraser import check_parity, check_thresholds
+from rationalizers.metrics.spans import best_iou, count, distinct, met
 from rationalizers.rationale import Rationale
-from rationalizers.segment import owners, segment_rank, segment_sum, starts
+from rationalizers.segment import segment_sum
 
-
-def f1(precision: Tensor, recall: Tensor) -> Tensor:
-    """Harmonic mean, zero where both are zero."""
-    return 2 * precision * recall / (precision + recall).clamp(min=1e-12)
-
-
-def ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """Divide, giving zero where there is no whole."""
-    return part / whole.clamp(min=1e-12)
+__all__ = ["RationaleMetric", "SpanF1", "TokenAUPRC", "TokenF1", "average_precision", "best_iou", "f1", "ratio", "with_evidence"]
 
 
 def with_evidence(rationale: Rationale, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -58,44 +54,34 @@ class TokenF1(RationaleMetric):
 
     Args:
         prefix: what the units are, for the names of the numbers.
+        parity: with ``eraser``, examples without evidence count where units are selected, as precision 0.
+
+    Raises:
+        ValueError: an unknown ``parity``.
     """
 
     higher_is_better = True
-    hits: Tensor
-    selected: Tensor
-    gold: Tensor
-    precision: Tensor
-    recall: Tensor
-    f1: Tensor
-    examples: Tensor
     skipped: Tensor
 
-    def __init__(self, *, prefix: str = "token") -> None:
+    def __init__(self, *, prefix: str = "token", parity: str | None = None) -> None:
         super().__init__()
-        self.prefix = prefix
-        self._sums("hits", "selected", "gold", "precision", "recall", "f1", "examples", "skipped")
+        check_parity(parity)
+        self.prefix, self.parity = prefix, parity
+        self._sums(*SUMS, "skipped")
 
     def update(self, rationale: Rationale, batch: Batch) -> None:
         """Count hits, selected and gold units of every example."""
         truth, known = with_evidence(rationale, batch)
         chosen = rationale.selected & rationale.selectable
-        hits, selected, gold = (segment_sum(mask.double(), rationale.ptr)[known] for mask in (truth & chosen, chosen, truth))
-        precision, recall = ratio(hits, selected), ratio(hits, gold)
-        self._add(hits=hits.sum(), selected=selected.sum(), gold=gold.sum(), examples=known.sum(), skipped=(~known).sum())
-        self._add(precision=precision.sum(), recall=recall.sum(), f1=f1(precision, recall).sum())
+        hits, selected, gold = (segment_sum(mask.double(), rationale.ptr) for mask in (truth & chosen, chosen, truth))
+        counts = (selected > 0) | (gold > 0) if self.parity else known
+        self._add(**sums(hits, selected, hits, gold, precise=counts, recalled=counts), skipped=(~known).sum())
 
     def compute(self) -> dict[str, Tensor]:
         """``<prefix>_{precision,recall,f1}`` micro, the same with ``_macro``, and ``examples_without_evidence``."""
-        precision, recall = ratio(self.hits, self.selected), ratio(self.hits, self.gold)
-        return {
-            f"{self.prefix}_precision": precision,
-            f"{self.prefix}_recall": recall,
-            f"{self.prefix}_f1": f1(precision, recall),
-            f"{self.prefix}_precision_macro": ratio(self.precision, self.examples),
-            f"{self.prefix}_recall_macro": ratio(self.recall, self.examples),
-            f"{self.prefix}_f1_macro": ratio(self.f1, self.examples),
-            "examples_without_evidence": self.skipped,
-        }
+        of = {name: getattr(self, name) for name in SUMS}
+        numbers = named(self.prefix, micro(of)) | named(self.prefix, macro(of), suffix="_macro")
+        return numbers | {"examples_without_evidence": self.skipped}
 
 
 class SpanF1(RationaleMetric):
@@ -107,22 +93,23 @@ class SpanF1(RationaleMetric):
 
     Args:
         thresholds: τ in (0, 1].
+        parity: with ``eraser``, recall as said; precision is averaged over examples with a predicted run, recall over those with
+            evidence; and ``exact_f1`` is the mean of the F1 of each example with either.
+
+    Raises:
+        ValueError: a threshold outside (0, 1], or an unknown ``parity``.
     """
 
     needs = ("evidence", "spans")
     higher_is_better = True
-    precision: Tensor
-    recall: Tensor
-    examples: Tensor
 
-    def __init__(self, thresholds: Sequence[float] = (0.1, 0.5)) -> None:
+    def __init__(self, thresholds: Sequence[float] = (0.1, 0.5), *, parity: str | None = None) -> None:
         super().__init__()
-        if not all(0 < threshold <= 1 for threshold in thresholds):
-            raise ValueError(f"'thresholds' must lie in (0, 1], got {list(thresholds)}")
-        self.thresholds = (*thresholds, 1.0)
-        self._sums("examples")
-        for name in ("precision", "recall"):
-            self.add_state(name, torch.zeros(len(self.thresholds), dtype=torch.float64), dist_reduce_fx="sum")
+        check_thresholds(thresholds)
+        check_parity(parity)
+        self.thresholds, self.parity = (*thresholds, 1.0), parity
+        for name, zero in zeros((len(self.thresholds),)).items():
+            self.add_state(name, zero, dist_reduce_fx="sum")
 
     def update(self, rationale: Rationale, batch: Batch) -> None:
         """Match the runs of every example with its spans."""
@@ -131,42 +118,19 @@ class SpanF1(RationaleMetric):
         # A span of fixed units only cannot be found.
         free = torch.nn.functional.pad(rationale.selectable.long().cumsum(0), (1, 0))
         start, end = (batch.spans[:, i] + rationale.ptr[batch.spans[:, 0]] for i in (1, 2))
-        predicted, gold = rationale.spans(), torch.unique(batch.spans[free[end] > free[start], :3], dim=0)
-        best_predicted, best_gold = best_iou(predicted, gold, rationale.ptr)
-        limits = torch.tensor(self.thresholds, dtype=torch.float64, device=best_gold.device)
-        count = rationale.ptr.numel() - 1
-        for name, spans, best in (("precision", predicted, best_predicted), ("recall", gold, best_gold)):
-            hit = (best[:, None] >= limits - 1e-12).double()  # [S, thresholds]
-            passed = hit.new_zeros(count, hit.shape[1]).index_add(0, spans[:, 0], hit)
-            total = torch.bincount(spans[:, 0], minlength=count).double()[:, None]
-            self._add(**{name: ratio(passed, total)[known].sum(0)})
-        self._add(examples=known.sum())
+        predicted, gold = rationale.spans(), distinct(batch.spans[free[end] > free[start], :3])
+        limits = torch.tensor(self.thresholds, dtype=torch.float64, device=gold.device)
+        hits, found = met(predicted, gold, rationale.ptr, limits)  # [B, T]
+        a, b = (count(spans, len(hits))[:, None].expand_as(hits) for spans in (predicted, gold))
+        precise, recalled = (a[:, 0] > 0, b[:, 0] > 0) if self.parity else (known, known)
+        self._add(**sums(hits, a, hits if self.parity else found, b, precise=precise, recalled=recalled))
 
     def compute(self) -> dict[str, Tensor]:
         """``iou_f1@τ`` for every threshold and ``exact_f1``, macro."""
-        precision, recall = ratio(self.precision, self.examples), ratio(self.recall, self.examples)
-        names = [*(f"iou_f1@{threshold:g}" for threshold in self.thresholds[:-1]), "exact_f1"]
-        return dict(zip(names, f1(precision, recall), strict=True))
-
-
-def best_iou(predicted: Tensor, gold: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
-    """Best intersection over union of every interval with the other side in the same example.
-
-    Args:
-        predicted: ``[P, 3]`` = example, start, end.
-        gold: ``[G, 3]`` likewise.
-        ptr: offsets ``[B+1]``.
-
-    Returns:
-        best IoU of each predicted interval ``[P]`` and of each gold interval ``[G]``; zero without a partner.
-    """
-    # In coordinates of the whole batch, intervals of different examples cannot intersect.
-    left, right = ((spans[:, 1:] + ptr[spans[:, 0]][:, None]).double() for spans in (predicted, gold))
-    overlap = torch.minimum(left[:, None, 1], right[None, :, 1]) - torch.maximum(left[:, None, 0], right[None, :, 0])
-    overlap = overlap.clamp(min=0)  # [P, G]
-    union = (left[:, 1] - left[:, 0])[:, None] + (right[:, 1] - right[:, 0])[None] - overlap
-    iou = torch.nn.functional.pad(overlap / union, (0, 1, 0, 1))  # a zero partner for those that have none
-    return iou.amax(1)[:-1], iou.amax(0)[:-1]
+        of = {name: getattr(self, name) for name in SUMS}
+        *values, exact = macro_of_means(of)[2]
+        names = [f"iou_f1@{threshold:g}" for threshold in self.thresholds[:-1]]
+        return dict(zip(names, values, strict=True)) | {"exact_f1": macro(of)[2][-1] if self.parity else exact}
 
 
 class TokenAUPRC(RationaleMetric):
@@ -174,43 +138,34 @@ class TokenAUPRC(RationaleMetric):
 
     AP = Σ_k (R_k − R_{k−1}) P_k over distinct scores. ERASER reports the trapezoidal area instead, which rewards ties (constant
     scores on 50 % positives get .75 there and .50 here), and counts examples with one kind of unit.
+
+    Args:
+        parity: with ``eraser``, as said there.
+
+    Raises:
+        ValueError: an unknown ``parity``.
     """
 
     higher_is_better = True
     area: Tensor
     examples: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, *, parity: str | None = None) -> None:
         super().__init__()
+        check_parity(parity)
+        self.parity = parity
         self._sums("area", "examples")
 
     def update(self, rationale: Rationale, batch: Batch) -> None:
         """Rank the units of every example."""
         truth, known = with_evidence(rationale, batch)
-        known &= segment_sum((rationale.selectable & ~truth).long(), rationale.ptr) > 0
-        area = average_precision(rationale.scores, truth, rationale.ptr)
-        self._add(area=area[known].sum(), examples=known.sum())
+        found = areas(rationale.scores, truth, rationale.ptr)
+        other = segment_sum((rationale.selectable & ~truth).long(), rationale.ptr) > 0
+        counts, area = (found.positive > 0) | other, found.trapezoid
+        if self.parity is None:
+            counts, area = known & other, found.average_precision
+        self._add(area=area[counts].sum(), examples=counts.sum())
 
     def compute(self) -> dict[str, Tensor]:
         """``auprc``."""
         return {"auprc": ratio(self.area, self.examples)}
-
-
-def average_precision(scores: Tensor, truth: Tensor, ptr: Tensor) -> Tensor:
-    """Average precision of each example ``[B]``, tied scores merged into one step; −∞ scores come last."""
-    n = scores.shape[0]
-    owner = owners(ptr, n)
-    place = segment_rank(scores, ptr) + ptr[:-1][owner]
-    order = torch.empty_like(place)
-    order[place] = torch.arange(n, device=place.device)
-    sorted_scores, hit = scores[order], truth[order].double()
-    first = starts(ptr, n)
-    before = torch.nn.functional.pad(hit.cumsum(0), (1, 0))
-    found = before[1:] - before[ptr[:-1]][owner]  # hits down to this rank
-    rank = torch.arange(1, n + 1, device=scores.device) - ptr[:-1][owner]
-    # Units with equal scores are reached together, so all of them see the precision at the end of their tie.
-    changes = torch.nn.functional.pad(sorted_scores[1:] != sorted_scores[:-1], (1, 0), value=True)[:n] | first
-    tie = changes.long().cumsum(0) - 1
-    last = torch.bincount(tie, minlength=1).cumsum(0) - 1 if n else tie
-    precision = (found / rank)[last[tie]] if n else found
-    return ratio(segment_sum(precision * hit, ptr), segment_sum(hit, ptr))

@@ -15,6 +15,7 @@ from torch import Tensor
 from torchmetrics.utilities.data import dim_zero_cat
 
 from rationalizers.batch import Batch
+from rationalizers.metrics.areas import areas
 from rationalizers.metrics.plausibility import RationaleMetric, ratio
 from rationalizers.rationale import Rationale
 from rationalizers.segment import offsets, owners, segment_rank, segment_sum
@@ -132,8 +133,6 @@ def ties(scores: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor]:
 def roc_auc(scores: Tensor, truth: Tensor, ptr: Tensor) -> Tensor:
     """Probability that evidence is ranked above another unit of its example, ties counting half.
 
-    AUC = 1 − (Σ_{evidence} r − n₊ (n₊ − 1)/2) / (n₊ n₋), with r the mean rank within ties, best 0 (Mann and Whitney, 1947).
-
     Args:
         scores: ``[N]``; units with −∞ are left out.
         truth: ``[N, A]`` bool, A alternatives.
@@ -143,10 +142,5 @@ def roc_auc(scores: Tensor, truth: Tensor, ptr: Tensor) -> Tensor:
         ``[B, A]``, NaN where one kind of unit is missing.
     """
     counts = scores > -torch.inf
-    start, size = ties(scores, ptr)
-    hit = (truth & counts[:, None]).double()
-    positive = segment_sum(hit, ptr)  # [B, A]
-    negative = segment_sum(counts.double(), ptr)[:, None] - positive
-    ranks = segment_sum(hit * (start + (size - 1) / 2)[:, None], ptr)
-    area = 1 - (ranks - positive * (positive - 1) / 2) / (positive * negative)
-    return torch.where((positive > 0) & (negative > 0), area, torch.full_like(area, torch.nan))
+    ranked, inner = scores[counts], offsets(counts.long())[ptr]
+    return torch.stack([areas(ranked, each, inner).roc_auc for each in truth[counts].unbind(1)], dim=1)
