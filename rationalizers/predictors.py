@@ -8,7 +8,7 @@ from rationalizers.absence import encode_visible
 from rationalizers.batch import Batch
 from rationalizers.encoders import Encoder
 from rationalizers.kernels.split_pool import split_pool
-from rationalizers.segment import segment_first, segment_max, segment_mean, segment_softmax
+from rationalizers.segment import lengths, owners, segment_first, segment_max, segment_mean, segment_softmax, segment_sum, starts
 
 _POOLINGS = {"max": segment_max, "mean": segment_mean, "first": segment_first}
 ATTENTION = "attention"
@@ -53,6 +53,23 @@ class Predictor(nn.Module):
         if self.score is None:
             raise ValueError(f"attention needs a predictor with pooling={ATTENTION!r}; this one has {self.pooling!r}")
         return self._weights(self.encoder.states(batch), batch.ptr)
+
+    def pooling_weights(self, batch: Batch) -> Tensor:
+        """Part of each unit's state in the pooled one ``[N]`` when everything is visible; sums to one, as `attention` does.
+
+        Of a maximum, the share of the entries that are this unit's; units that tie for one share it.
+        """
+        n, ptr = batch.position.shape[0], batch.ptr
+        if self.score is not None:
+            return self.attention(batch)
+        if self.pooling == "first":
+            return starts(ptr, n).to(self.head.weight.dtype)
+        owner = owners(ptr, n)
+        if self.pooling == "mean":
+            return lengths(ptr)[owner].to(self.head.weight.dtype).reciprocal()
+        h = self.encoder.states(batch)  # [N, D]
+        largest = (h == segment_max(h, ptr)[owner]).to(h.dtype)
+        return (largest / segment_sum(largest, ptr)[owner]).mean(1)
 
     def _pool(self, h: Tensor, ptr: Tensor) -> Tensor:
         """One state for each example, ``[B, D]``."""

@@ -149,9 +149,29 @@ def test_attention_pools_by_a_softmax_over_what_is_visible():
     # What is gone gets none of it.
     mask = half(batch)
     seen = batch.select((mask > 0.5) | batch.fixed, positions="fresh")
-    torch.testing.assert_close(model(batch, mask, absence="compact"), model(seen, torch.ones(seen.units.shape[0]), absence="zero"))
+    torch.testing.assert_close(
+        model(batch, mask, absence="compact"), model(seen, torch.ones(seen.units.shape[0]), absence="zero")
+    )
 
 
 def test_attention_is_refused_where_there_is_none(model):
     with pytest.raises(ValueError, match="pooling='attention'"):
         model.attention(texts())
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first", "attention"])
+def test_pooling_weights_are_those_by_which_states_are_summed(pooling):
+    torch.manual_seed(0)
+    model = Predictor(GRUEncoder(vocabulary=60, mask_id=1, embedding=6, hidden=8), outputs=3, dropout=0.0, pooling=pooling).eval()
+    batch = texts()
+    h = model.encoder.states(batch)
+    pooled = torch.stack([part.sum(0) for part in (model.pooling_weights(batch)[:, None] * h).split(list(SIZES))])
+    torch.testing.assert_close(model.head(pooled), model(batch, torch.ones(11), absence="zero"))
+
+
+def test_pooling_weights_of_a_maximum_are_shares_of_its_entries(model, monkeypatch):
+    h = torch.tensor([[1.0, 0, 0, 5], [2, 0, 0, 4], [0, 0, 9, 0], [0, 0, 0, 0]])
+    monkeypatch.setattr(model.encoder, "states", lambda batch: h)
+    # All three tie for the second entry; the last example has one unit.
+    found = model.pooling_weights(Packed(units=torch.zeros(4, dtype=torch.long), ptr=torch.tensor([0, 3, 3, 4])))
+    torch.testing.assert_close(found, torch.tensor([1 / 3 + 1, 1 / 3 + 1, 1 / 3 + 1, 4]) / 4)

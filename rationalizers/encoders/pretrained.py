@@ -9,7 +9,8 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -19,17 +20,37 @@ from rationalizers.batch import Batch, Packed
 from rationalizers.encoders.encoder import Encoder
 from rationalizers.encoders.sources import check_weights, pretrained_folder
 from rationalizers.encoders.states import StateCache, content_keys, in_batches, separate
-from rationalizers.encoders.transformer import check_architecture, pretrained_model, random_model
-from rationalizers.encoders.windows import windows
+from rationalizers.encoders.transformer import check_architecture, pretrained_model, random_model, showing_weights
+from rationalizers.encoders.windows import Windows, windows
 from rationalizers.segment import lengths, offsets
 
 log = logging.getLogger(__name__)
 
 # Places, padding included, that go through the model at once; a long batch goes in several parts.
 PLACES = 8192
+# Attention weights that are held at once, of all layers and heads; a quarter of a gigabyte.
+WEIGHTS = 2**26
 SECONDS_BETWEEN_REPORTS = 20.0
 # Raised when states change for the same encoder and example.
 FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Attended:
+    """What attends to what in some windows, which hold L places at most.
+
+    Args:
+        weights: of each layer, mean over its heads, ``[A, R, L, L]``; a place attends to those of its window, with weights that
+            sum to one.
+        unit: the unit that is read at each place, ``[R, L]``.
+        here: whether one is, ``[R, L]`` bool; windows differ in length.
+        source: whether this is where the unit's state is taken from, ``[R, L]`` bool.
+    """
+
+    weights: Tensor
+    unit: Tensor
+    here: Tensor
+    source: Tensor
 
 
 class PretrainedEncoder(Encoder):
@@ -140,6 +161,20 @@ class PretrainedEncoder(Encoder):
         h = self._rounded(batch) if self._cache is None else self._cached(batch, self._cache)
         return self.dropout(h.to(self.table.weight.dtype))  # type: ignore[no-any-return]
 
+    @torch.no_grad()
+    def attention(self, batch: Batch) -> Iterator[Attended]:
+        """Attention in every layer when nothing is hidden, some windows at a time, computed in the slower way that shows it."""
+        if batch.position.shape[0] == 0:
+            return
+        e, read = self.embed(batch), windows(batch, max_length=self.max_length)
+        source = torch.zeros_like(read.unit, dtype=torch.bool).index_fill(0, read.source, True)  # [M]
+        config = self.transformer.config
+        for at, here in _parts(read, lambda size: WEIGHTS // (config.num_hidden_layers * config.num_attention_heads * size**2)):
+            with showing_weights(self.transformer):
+                found = self._run(e, read, at, here, output_attentions=True).attentions
+            weights = torch.stack([layer.mean(1) for layer in found])  # [A, r, L, L]
+            yield Attended(weights=weights, unit=read.unit[at], here=here, source=source[at] & here)
+
     def initialize(self, vocabulary: Sequence[str]) -> None:
         """Load the pretrained weights.
 
@@ -190,26 +225,21 @@ class PretrainedEncoder(Encoder):
         if e.shape[0] == 0:
             return e.new_zeros(0, self.width)
         read = windows(batch, max_length=self.max_length)
-        # Windows of similar length go together, as many as fit; a window's states do not depend on its company.
-        order = torch.argsort(read.size, descending=True, stable=True)  # [R]
-        sizes = read.size[order].tolist()
         found = []
-        start = 0
-        first = offsets(read.size)
-        while start < len(sizes):
-            rows = order[start : start + max(1, PLACES // sizes[start])]
-            start += rows.numel()
-            here = torch.arange(sizes[start - rows.numel()], device=e.device) < read.size[rows][:, None]  # [r, L]
-            at = (first[rows][:, None] + torch.arange(here.shape[1], device=e.device)).clamp(max=read.unit.numel() - 1)
-            padded = torch.where(here[..., None], e[read.unit[at]], 0)  # [r, L, ·]
-            position = torch.where(here, read.place[at], 0) + self.first_position
-            out = self.transformer(
-                inputs_embeds=padded, attention_mask=here.long(), position_ids=position, return_dict=True
-            ).last_hidden_state  # [r, L, D]
+        for at, here in _parts(read, lambda size: PLACES // size):
+            out = self._run(e, read, at, here).last_hidden_state  # [r, L, D]
             found.append((at[here], out[here]))
         places, states = (torch.cat(parts) for parts in zip(*found, strict=True))
         h = states.new_empty(states.shape).index_copy(0, places, states)  # [M, D]
         return h[read.source]
+
+    def _run(self, e: Tensor, read: Windows, at: Tensor, here: Tensor, **options: bool) -> Any:
+        """What the transformer makes of the places ``at [r, L]``, where there are any."""
+        padded = torch.where(here[..., None], e[read.unit[at]], 0)  # [r, L, ·]
+        position = torch.where(here, read.place[at], 0) + self.first_position
+        return self.transformer(
+            inputs_embeds=padded, attention_mask=here.long(), position_ids=position, return_dict=True, **options
+        )
 
     @torch.no_grad()
     def _rounded(self, batch: Batch) -> Tensor:
@@ -245,3 +275,19 @@ class PretrainedEncoder(Encoder):
             key.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
             key.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
         return key.hexdigest()
+
+
+def _parts(read: Windows, count: Callable[[int], int]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Windows of similar length together, ``count(length)`` of them or one; a window's states do not depend on its company.
+
+    Yields:
+        the place read at each column ``[r, L]``, and whether there is one ``[r, L]``.
+    """
+    order = torch.argsort(read.size, descending=True, stable=True)  # [R]
+    sizes, first, start = read.size[order].tolist(), offsets(read.size), 0
+    while start < len(sizes):
+        rows = order[start : start + max(1, count(sizes[start]))]
+        column = torch.arange(sizes[start], device=order.device)
+        start += rows.numel()
+        here = column < read.size[rows][:, None]  # [r, L]
+        yield (first[rows][:, None] + column).clamp(max=read.unit.numel() - 1), here

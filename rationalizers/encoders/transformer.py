@@ -14,6 +14,8 @@ from rationalizers.extras import require
 
 # Both directions, and a forward pass that takes embeddings and explicit positions (read in transformers 5.23).
 FAMILIES = ("albert", "bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta")
+# torch's own attention, the quickest, which keeps no weights; and the one that does.
+QUICK, SHOWN = "sdpa", "eager"
 # Entries of a model's configuration that say how it was stored or should be run, not what it computes.
 NOT_ARCHITECTURE = (
     "architectures",
@@ -90,10 +92,20 @@ def pretrained_model(folder: Path, like: Any) -> Any:
     return model
 
 
+@contextmanager
+def showing_weights(model: Any) -> Iterator[None]:
+    """A model of `random_model` attends in the slower way, whose weights can be seen, for as long as the context lasts."""
+    model.set_attn_implementation(SHOWN)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(QUICK)
+
+
 def _model(transformers: Any, architecture: Mapping[str, Any]) -> Any:
     config = transformers.AutoConfig.for_model(**architecture)
     arguments = {
-        "attn_implementation": "sdpa",
+        "attn_implementation": QUICK,
         "dtype": torch.float32,
         "trust_remote_code": False,
         **_no_pooler(config.model_type),
