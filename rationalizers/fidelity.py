@@ -98,6 +98,18 @@ def removal(
     return Removal(whole, without, alone, sizes[0::2], sizes[1::2])
 
 
+def copies_at(scores: Tensor, batch: Batch, fractions: Sequence[float]) -> Copies:
+    """Of each fraction, every example without its best-scored units, then every example with those alone.
+
+    Args:
+        scores: ``[N]``; those of fixed units do not count.
+        batch: the examples.
+        fractions: in [0, 1].
+    """
+    index, ptr = perturb(_ranks(scores, batch), batch.ptr, batch.fixed, fractions)
+    return Copies(index, ptr, torch.arange(ptr.numel() - 1, device=ptr.device) % max(1, batch.ptr.numel() - 1))
+
+
 def fallen(task: Task, whole: Tensor, changed: Tensor) -> Tensor:
     """How far the prediction on the whole input falls, per example.
 
@@ -194,12 +206,10 @@ def _predictions(
 ) -> tuple[Tensor, ...]:
     """Predictions ``[B, C]`` under each mask, then of each fraction without its top and with its top alone."""
     copies = [Copies.of_masks(torch.stack(list(masks)), batch)]
-    examples = batch.ptr.numel() - 1
     if fractions:
-        index, ptr = perturb(_ranks(scores, batch), batch.ptr, batch.fixed, fractions)
-        copies.append(Copies(index, ptr, torch.arange(ptr.numel() - 1, device=ptr.device) % max(1, examples)))
+        copies.append(copies_at(scores, batch, fractions))
     found = predict(model, batch, Copies.cat(copies), absence=absence, units=units)
-    return found.view(len(masks) + 2 * len(fractions), examples, found.shape[1]).unbind()
+    return found.view(len(masks) + 2 * len(fractions), batch.ptr.numel() - 1, found.shape[1]).unbind()
 
 
 def _ranks(scores: Tensor, batch: Batch) -> Tensor:
