@@ -9,6 +9,7 @@ from typing import Any
 
 from rationalizers.base import Output
 from rationalizers.batch import Batch
+from rationalizers.rewording import Reworded
 from rationalizers.task import Task
 
 
@@ -52,6 +53,16 @@ class Featurizer(ABC):
     @abstractmethod
     def explain(self, batch: Batch, output: Output, task: Task) -> list[Explanation]:
         """The examples of a batch with what a model said about them."""
+
+    @abstractmethod
+    def reworded(self, batch: Batch) -> Reworded:
+        """The same examples said otherwise: what means the same to a reader, but is other input to a model.
+
+        What is changed depends on an example alone, and not on chance or on the rest of the batch.
+
+        Args:
+            batch: that this featurizer made, with its facts and on any device.
+        """
 
     @abstractmethod
     def save(self, folder: Path) -> None:

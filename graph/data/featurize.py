@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from torch_geometric.data import Batch as PyGBatch
 from torch_geometric.data import Data
 
 from graph.batch import Graph
+from graph.data.numbering import mixed, moved, renumbered
 from rationalizers.base import Output
 from rationalizers.batch import Batch
 from rationalizers.extras import require
 from rationalizers.featurizer import Explanation, Featurizer
+from rationalizers.rewording import Reworded
 from rationalizers.task import Task
 
 # Names of the rows of each embedding table, in the order of the Open Graph Benchmark; anything else is the last row, which is
@@ -189,6 +192,13 @@ class GraphFeaturizer(Featurizer):
         assert isinstance(batch, Graph)
         return explain_graphs(batch, output, task)
 
+    def reworded(self, batch: Batch) -> Reworded:
+        """The same graphs with their nodes numbered otherwise, in an order that row and place of a node decide."""
+        graphs = batch.to("cpu")
+        assert isinstance(graphs, Graph)
+        order = mixed(graphs)
+        return Reworded(batch=renumbered(graphs, order), source=order, edits=moved(graphs, order))
+
     def save(self, folder: Path) -> None:
         """Write the facts to ``graph.json``; there is nothing to learn."""
         (folder / FILE).write_text(json.dumps(self.facts(), indent=1), "utf-8")
@@ -231,6 +241,57 @@ class SmilesFeaturizer(GraphFeaturizer):
             except (TypeError, ValueError) as error:
                 raise type(error)(f"input {place}: {error}") from error
         return Graph.collate(graphs)
+
+    def reworded(self, batch: Batch) -> Reworded:
+        """The same molecules by other SMILES strings, read again: atoms in another order, and what RDKit tells by that order.
+
+        Which way round a stereocentre is tagged is told by the order of its neighbours, so that its row can become another one
+        in the same molecule. Graphs that are not what their ``source`` is read as stay as they are.
+        """
+        graphs = batch.to("cpu")
+        assert isinstance(graphs, Graph)
+        named = graphs._store.get("source", [])
+        sources = named if isinstance(named, list) else [named]
+        wanted = mixed(graphs)
+        parts, order = [], torch.arange(wanted.shape[0])
+        for b, (start, end) in enumerate(pairwise(graphs.ptr.tolist())):
+            x = graphs.x[start:end]
+            found = _rewritten(sources[b], wanted[start:end] - start, x=x) if b < len(sources) else None
+            if found is None:
+                inside = (graphs.edge_index[0] >= start) & (graphs.edge_index[0] < end)
+                parts.append(Graph(x=x, edge_index=graphs.edge_index[:, inside] - start, edge_attr=graphs.edge_attr[inside]))
+            else:
+                molecule, places = found
+                parts.append(Graph(x=molecule.x, edge_index=molecule.edge_index, edge_attr=molecule.edge_attr))
+                order[start:end] = start + places
+        read = Graph.collate(parts)
+        facts = {name: value for name, value in renumbered(graphs, order)._store.items() if name != "edge_evidence"}
+        said = Graph(**(facts | {name: read[name] for name in ("x", "edge_index", "edge_attr")}))
+        return Reworded(batch=said, source=order, edits=moved(graphs, order))
+
+
+def _rewritten(smiles: str, order: Tensor, *, x: Tensor) -> tuple[Graph, Tensor] | None:
+    """A molecule by a string that begins with another atom, and the old place of each atom; ``None`` if they are not the same.
+
+    Args:
+        smiles: as it was.
+        order: wanted of its atoms ``[N]``; RDKit follows it as far as bonds let it.
+        x: rows of its atoms as they were ``[N, 9]``.
+    """
+    _, chem = _rdkit()
+    try:
+        molecule = parse_smiles(smiles)
+    except ValueError:
+        return None  # published strings include some that no present RDKit reads
+    if not molecule_graph(smiles, molecule=molecule).x.equal(x):
+        return None
+    renumbered = chem.RenumberAtoms(molecule, order.tolist())
+    written = chem.MolToSmiles(renumbered, canonical=False)
+    place = order[list(renumbered.GetPropsAsDict(True, True)["_smilesAtomOutputOrder"])]
+    found = molecule_graph(written)
+    # RDKit may read hydrogens or charges of its own string otherwise; that would be another molecule.
+    alike = found.x.shape == x.shape and found.x[:, 0].equal(x[place, 0])
+    return (found, place) if alike else None
 
 
 @cache

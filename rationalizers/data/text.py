@@ -16,11 +16,16 @@ from rationalizers.batch import Batch, Packed
 from rationalizers.data.document import Document
 from rationalizers.explanation import TextExplanation
 from rationalizers.featurizer import Explanation, Featurizer
-from rationalizers.segment import segment_runs
+from rationalizers.levels import group
+from rationalizers.rewording import Reworded, reword
+from rationalizers.segment import offsets, owners, segment_runs
 from rationalizers.task import Task
 
 # Shown between a query and its document, whatever the unit that stands for it.
 SEPARATOR = "<sep>"
+
+# Fields that `TextFeaturizer.encode` makes from a document.
+_MADE_ANEW = frozenset({"evidence", "segment", "word", "sentences_cut"})
 
 # A word keeps an inner apostrophe or hyphenless letters; every other sign stands alone.
 _WORD = re.compile(r"\w+(?:['’]\w+)?|[^\w\s]")
@@ -201,6 +206,49 @@ class TextFeaturizer(Featurizer, ABC):
                 )
             )
         return found
+
+    def reworded(self, batch: Batch) -> Reworded:
+        """The documents, as far as a model saw them, with every substitution of `rationalizers.rewording`; queries stay.
+
+        Facts of words go along, evidence does not. Where a substitute has more pieces, the end may no longer fit.
+        """
+        assert isinstance(batch, Packed)
+        batch = batch.to("cpu")
+        documents, edits = [], []
+        for b, (start, end) in enumerate(pairwise(batch.ptr.tolist())):
+            rows = torch.arange(start, end)[~batch.fixed[start:end]]
+            word = batch.fields["word"][rows]
+            lead = int(word.min())
+            words = batch.words[b][lead:]
+            place = torch.zeros(len(words), dtype=torch.long)
+            place[word - lead] = rows
+            facts = {name: values[place].tolist() for name, values in batch.fields.items() if name not in _MADE_ANEW}
+            said = reword(words)
+            edits.append(sum(before != after for before, after in zip(words, said, strict=True)))
+            query = batch.words[b][: max(0, lead - 1)]
+            documents.append(Document(id=batch.ids[b], words=said, query=query, fields=facts, annotated=False))
+        found = self.batch(documents)
+        fields = dict(found.fields)
+        if "sentences_cut" in batch.fields:
+            # These documents are cut already: what they lost then counts on.
+            before = batch.fields["sentences_cut"][batch.ptr[:-1]]
+            fields["sentences_cut"] = fields["sentences_cut"] + before.repeat_interleave(found.ptr.diff())
+        found = replace(found, index=batch.index, fields=fields)
+
+        # Words of a batch are counted by its groups, which are words and what lies between them.
+        first = offsets(torch.tensor([len(words) for words in batch.words]))
+        old, new = (_word_of_groups(each, first) for each in (batch, found))
+        group_of = torch.full((int(first[-1]) + 1,), -1)
+        group_of[old] = torch.arange(old.shape[0])
+        group_of[-1] = -1  # where all that is no word has come together
+        return Reworded(batch=found, source=group_of[new], edits=torch.tensor(edits))
+
+
+def _word_of_groups(batch: Packed, first: Tensor) -> Tensor:
+    """The word of each group, counted over the batch from the ``first [B+1]`` of each example; ``first[-1]`` where it is none."""
+    groups = group(batch, "word").batch
+    word = batch.fields["word"][groups.units]
+    return torch.where(word < 0, first[-1], first[owners(groups.ptr, word.shape[0])] + word)
 
 
 def _sentences(words: Sequence[str]) -> tuple[int, ...]:

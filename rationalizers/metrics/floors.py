@@ -21,8 +21,9 @@ def floors(rationale: Rationale, batch: Batch) -> dict[str, Rationale]:
     """Five selections for each example, all but ``all`` as large as the rationale's own, of whole words or sentences if it is.
 
     ``random`` draws uniformly, by a hash of the example's row and the unit's position, so that it does not depend on the batch;
-    ``first`` and ``last`` take units from an end, where they have an order; ``oracle`` takes evidence first. Each comes with the
-    scores it ranks by. The size is the number of units with mask above one half, which is what plausibility counts.
+    ``first`` and ``last`` take units from an end, where they have an order; ``oracle`` takes evidence first, where the batch has
+    any. Each comes with the scores it ranks by. The size is the number of units with mask above one half, which is what
+    plausibility counts.
     """
     if rationale.level != "unit":
         groups = group(batch, rationale.level)
@@ -33,7 +34,7 @@ def floors(rationale: Rationale, batch: Batch) -> dict[str, Rationale]:
         "random": uniform_hash(batch.index[owners(rationale.ptr, position.shape[0])], batch.position),
         **({} if batch.spans is None else {"first": -position, "last": position}),
         "all": torch.zeros_like(position),
-        "oracle": batch.fields["evidence"].double(),
+        **({"oracle": batch.fields["evidence"].double()} if "evidence" in batch.fields else {}),
     }
     found = {
         name: Rationale(scores.masked_fill(~rationale.selectable, -torch.inf), torch.zeros_like(position), rationale.ptr)
