@@ -12,6 +12,8 @@ metrics.jsonl       one line per epoch
 metrics.json        the chosen epoch, its validation numbers, the test numbers with their floors
 timing.json         seconds; kept apart because two equal runs differ in them
 rationales.jsonl    one line per test example
+predictions.jsonl   the same in ERASER's format, of texts
+evaluation/         what was asked of the finished run (`rationalizers.evaluation`)
 report.html         all of it to look at
 =================== ==================================================================================================
 """

@@ -18,12 +18,13 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from safetensors.torch import save_model
 
+from rationalizers.audit import leakage
 from rationalizers.base import Rationalizer
 from rationalizers.build import build, trusting
+from rationalizers.data.export import export_run
 from rationalizers.data.module import RationaleData
 from rationalizers.encoders import Encoder
 from rationalizers.featurizer import Explanation
-from rationalizers.leakage import leakage
 from rationalizers.report import write_report
 from rationalizers.run import (
     FORMAT,
@@ -197,6 +198,7 @@ def _finish(model: Rationalizer, data: RationaleData, trainer: pl.Trainer, parti
         examples.update(zip(batch.index.tolist(), found, strict=True))
     lines = [json.dumps(examples[row].record(), ensure_ascii=False) for row in sorted(examples)]
     write_atomically(partial / "rationales.jsonl", "\n".join(lines) + "\n")
+    export_run(partial)
     data.featurizer.save(partial / "assets")
     save_model(model, str(partial / "model.safetensors"))
     seconds = history.seconds

@@ -1,91 +1,197 @@
-"""Scoring finished runs again."""
+"""Evaluating finished runs: what is asked, what is kept, and what a second time finds."""
 
 import json
+import math
+import shutil
 
 import pytest
 import torch
 
-from rationalizers.evaluation import evaluate
+from rationalizers.evaluation import Evaluation, evaluate, read_columns, read_evaluations
+from rationalizers.evaluation.examine import examine
 from rationalizers.report import compare_results, read_results
 from rationalizers.training import train
 from tests.tiny import fresh_process, run_config
 
+INTEGRATED = {"_target_": "rationalizers.attribution.IntegratedGradients", "share": 0.2, "steps": 4}
+
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def trained(tmp_path_factory):
     torch.set_num_threads(1)
-    root = tmp_path_factory.mktemp("runs")
+    root = tmp_path_factory.mktemp("trained")
     folders = [train(run_config(root / method, method=method, max_epochs=2)) for method in ("full", "rnp")]
     torch.use_deterministic_algorithms(False)
     return folders
 
 
-def test_the_test_split_gives_the_numbers_of_the_run(runs):
-    for folder in runs:
-        told = json.loads((folder / "metrics.json").read_text())["test"]
-        assert evaluate(folder, trust=["tests"]) == pytest.approx(told, abs=1e-6)
+@pytest.fixture
+def runs(trained, tmp_path):
+    """Copies, since evaluations are kept in the run."""
+    return [shutil.copytree(folder, tmp_path / "runs" / folder.name) for folder in trained]
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained, tmp_path_factory):
+    """A run, and its evaluation."""
+    folder = shutil.copytree(trained[1], tmp_path_factory.mktemp("evaluated") / "rnp")
+    return folder, evaluate(folder, trust=["tests"], resamples=200)
+
+
+def test_the_test_split_gives_the_numbers_of_the_run(evaluated, trained):
+    told = json.loads((trained[1] / "metrics.json").read_text())["test"]
+    numbers = evaluated[1].numbers
+    assert {name: numbers[name] for name in told} == pytest.approx(told, abs=1e-6)
 
 
 def test_another_split_gives_that_splits_numbers(runs):
     told = json.loads((runs[1] / "metrics.json").read_text())["val"]
-    found = evaluate(runs[1], split="val", trust=["tests"])
-    assert {name: found[name] for name in told} == pytest.approx(told, abs=1e-6)
-    assert any(name.startswith("floor/") for name in found)
-
-
-def test_numbers_of_another_split_are_shown_as_such(runs):
-    results, notes = read_results(runs)
-    scored = [result.with_test(evaluate(result.folder, split="val", trust=["tests"])) for result in results]
-    shown = compare_results(scored, notes=notes, split="val").to_text()
+    found = evaluate(runs[1], split="val", tests=[], trust=["tests"], resamples=50)
+    assert {name: found.numbers[name] for name in told} == pytest.approx(told, abs=1e-6)
+    assert found.name == "val-own-compact"
+    results, notes = read_results(runs[1:])
+    shown = compare_results([results[0].with_test(found.numbers)], notes=notes, split="val").to_text()
     assert shown.startswith("Val split, mean ± standard deviation")
-    assert results[0].test != scored[0].test
 
 
-def test_the_command_prints_one_table(runs, tmp_path):
-    done = fresh_process(["-m", "experiments.evaluate", f"runs={runs[0].parent}", "trust=[tests]"], cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Test split") == 1
-    assert "│ full " in done.stdout
-    assert "│ rnp " in done.stdout
-    assert list(tmp_path.iterdir()) == []
+def test_everything_is_asked_with_floors_and_intervals(evaluated):
+    _, found = evaluated
+    asked = {
+        "accuracy",
+        "token_f1",
+        "auprc",
+        "comprehensiveness",
+        "sufficiency_aopc",
+        "sufficiency@0.5",
+        "comprehensiveness_kl",
+        "leakage",
+        "right_on_human",
+        "full_text_gap",
+        "edit_overlap",
+        "label_signal",
+        "floor/random/comprehensiveness_aopc",
+        "floor/all/token_f1",
+        "floor/majority/label_signal",
+    }
+    assert asked <= found.numbers.keys()
+    for name, (low, high) in found.intervals.items():
+        if not math.isnan(low):
+            assert low - 1e-9 <= found.numbers[name] <= high + 1e-9, name
+    assert {"accuracy", "leakage", "floor/random/token_f1", "comprehensiveness_aopc"} <= found.intervals.keys()
+    assert set(found.curve) >= {"fractions", "comprehensiveness", "floor/random/sufficiency"}
+    assert found.curve["comprehensiveness"] == [found.numbers[f"comprehensiveness@{each:g}"] for each in found.curve["fractions"]]
 
 
-def test_fidelity_is_told_where_asked_for(runs):
-    results, notes = read_results(runs)
-    plain = compare_results(results, notes=notes).to_text()
-    scored = [result.with_test(evaluate(result.folder, fidelity_by="compact", trust=["tests"])) for result in results]
-    told = ("fidelity_plus", "fidelity_minus", "comprehensiveness_aopc", "sufficiency_aopc")
-    for before, after in zip(results, scored, strict=True):
-        assert after.test.keys() - before.test.keys() == set(told)
-        assert all(abs(after.test[name]) <= 1 for name in told)
-    # Whatever is selected first, everything is enough for the classifier that selects all.
-    assert scored[0].test["fidelity_minus"] == 0
-    shown = compare_results(scored, notes=notes).to_text()
-    flat = " ".join(shown.replace("│", " ").split())
-    for word in ("token", "IoU", "fidelity", "comprehensiveness", "sufficiency"):
-        assert word in flat
-    assert "comprehensiveness" not in plain
+def test_the_run_keeps_it_per_example(evaluated):
+    folder, found = evaluated
+    rows = read_columns(folder, found.name)
+    told = [json.loads(line) for line in (folder / "rationales.jsonl").read_text().splitlines()]
+    assert list(rows) == [each["id"] for each in told]
+    for name in ("accuracy", "token_f1", "floor/last/token_recall", "sufficiency", "leakage", "edit_overlap"):
+        whole = sum(row[name][1] for row in rows.values())
+        expected = sum(row[name][0] for row in rows.values()) / whole if whole else math.nan
+        assert found.numbers[name] == pytest.approx(expected, abs=1e-6, nan_ok=True)
+    explained = (folder / "evaluation" / f"{found.name}.rationales.jsonl").read_text()
+    assert explained == (folder / "rationales.jsonl").read_text()
+    assert read_evaluations(folder)[found.name].numbers == pytest.approx(found.numbers, rel=1e-8, nan_ok=True)
+    published = json.loads((folder / "metrics.json").read_text())["evaluation"][found.name]
+    assert published["numbers"]["token_f1"] == pytest.approx(found.numbers["token_f1"])
+    assert not (folder / "evaluation" / f"{found.name}.partial").exists()
 
 
-def test_a_split_that_nobody_makes_is_named(runs):
-    with pytest.raises(ValueError, match="'split' must be one of train, val, test; got 'dev'"):
-        evaluate(runs[0], split="dev")
+def test_a_second_time_reads_it_back(evaluated, monkeypatch):
+    folder, found = evaluated
+    monkeypatch.setattr("rationalizers.evaluation.scoring.examine", None)
+    again = evaluate(folder, trust=["tests"], resamples=200)
+    assert isinstance(again, Evaluation)
+    assert again.numbers == pytest.approx(found.numbers, rel=1e-8, nan_ok=True)
 
 
-def test_a_stranger_needs_trust(runs):
-    with pytest.raises(ValueError, match="trust"):
-        evaluate(runs[0])
+def test_a_killed_evaluation_goes_on_and_ends_the_same(runs, evaluated, monkeypatch):
+    asked = []
+    real = examine
+
+    def dies(model, featurizer, batch, **settings):
+        asked.append(batch)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return real(model, featurizer, batch, **settings)
+
+    monkeypatch.setattr("rationalizers.evaluation.scoring.examine", dies)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(runs[1], trust=["tests"], resamples=200)
+    assert len(list((runs[1] / "evaluation").glob("*.partial/*.safetensors"))) == 1
+    done = []
+    found = evaluate(runs[1], trust=["tests"], resamples=200, progress=lambda now, total: done.append((now, total)))
+    assert len(asked) == 3
+    assert done == [(1, 2), (2, 2)]
+    assert found.numbers == pytest.approx(evaluated[1].numbers, nan_ok=True)
+    files = [f"evaluation/{found.name}{end}" for end in (".json", ".examples.jsonl", ".rationales.jsonl")]
+    assert all((runs[1] / file).read_text() == (evaluated[0] / file).read_text() for file in files)
 
 
-def test_a_classifier_can_be_explained_by_an_attribution(runs, tmp_path):
-    config = {"_target_": "rationalizers.attribution.IntegratedGradients", "share": 0.2, "steps": 8}
-    own, attributed = evaluate(runs[0], trust=["tests"]), evaluate(runs[0], attribution=config, trust=["tests"])
-    assert own["accuracy"] == attributed["accuracy"]
-    assert (own["selected_share"], attributed["selected_share"] < 0.5) == (1.0, True)
-    assert attributed["token_f1"] != own["token_f1"]
+def test_other_settings_need_another_name(runs):
+    evaluate(runs[0], tests=[], trust=["tests"], resamples=50)
+    with pytest.raises(FileExistsError, match=r"was made with seed = 0, now it is 1; give this evaluation another name"):
+        evaluate(runs[0], tests=[], trust=["tests"], resamples=50, seed=1)
+    other = evaluate(runs[0], tests=[], trust=["tests"], resamples=50, seed=1, name="mine")
+    assert set(read_evaluations(runs[0])) == {"test-own-compact", "mine"}
+    assert other.settings["seed"] == 1
+
+
+def test_a_broken_file_is_named(runs):
+    folder = runs[0] / "evaluation"
+    folder.mkdir()
+    (folder / "test-own-compact.json").write_text('{"format": 0')
+    with pytest.raises(ValueError, match=r"test-own-compact\.json:1: not JSON"):
+        evaluate(runs[0], trust=["tests"])
+    (folder / "test-own-compact.json").write_text('{"format": 1}')
+    with pytest.raises(ValueError, match="expected format, name, settings"):
+        read_evaluations(runs[0])
+    (folder / "x.examples.jsonl").write_text('{"id": "a"}\n')
+    with pytest.raises(ValueError, match=r"x\.examples\.jsonl:1: expected an example"):
+        read_columns(runs[0], "x")
+
+
+def test_a_classifier_can_be_explained_by_an_attribution(runs):
+    own = evaluate(runs[0], tests=[], trust=["tests"], resamples=50)
+    found = evaluate(runs[0], attribution=INTEGRATED, explained_by="ig", trust=["tests"], resamples=50)
+    assert own.numbers["accuracy"] == found.numbers["accuracy"]
+    assert (own.numbers["selected_share"], found.numbers["selected_share"] < 0.5) == (1.0, True)
+    assert found.numbers["token_f1"] != own.numbers["token_f1"]
+    # Everything is enough for the classifier that selects all.
+    assert own.numbers["sufficiency"] == 0
+    assert (found.name, found.numbers["leakage"]) == ("test-ig-compact", 0)
+
+
+def test_the_command_prints_one_table_and_writes_the_reports(runs, tmp_path):
+    root = runs[0].parent
     done = fresh_process(
-        ["-m", "experiments.evaluate", f"runs={runs[0].parent}", "trust=[tests]", "attribution=integrated_gradients"],
+        ["-m", "experiments.evaluate", f"runs={root}", "trust=[tests]", "resamples=50", "attribution=integrated_gradients"],
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Test split") == 1
     assert "full + integrated_gradients" in done.stdout
+    assert "rnp + integrated_gradients" in done.stdout
+    assert [file.name for file in tmp_path.iterdir()] == ["runs"]
+    assert (runs[0] / "evaluation" / "test-integrated_gradients-compact.json").is_file()
+    alone = fresh_process(["-m", "experiments.evaluate", f"run={runs[1]}", "trust=[tests]", "resamples=50"], cwd=tmp_path)
+    assert alone.returncode == 0, alone.stderr
+    assert "│ full " not in alone.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"split": "dev"}, "'split' must be one of train, val, test; got 'dev'"),
+        ({"tests": ["trust"]}, "'tests' must be of leakage, shift, stability, signal; got trust"),
+        ({"explained_by": "saliency"}, "'explained_by' names an attribution"),
+        ({"attribution": INTEGRATED}, "'explained_by' names an attribution"),
+        ({"name": "../up"}, "'name' must be .* a file name"),
+        ({}, "trust"),
+    ],
+)
+def test_what_cannot_be_is_named(trained, settings, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(trained[0], **settings)
