@@ -110,24 +110,27 @@ def copies_at(scores: Tensor, batch: Batch, fractions: Sequence[float]) -> Copie
     return Copies(index, ptr, torch.arange(ptr.numel() - 1, device=ptr.device) % max(1, batch.ptr.numel() - 1))
 
 
-def fallen(task: Task, whole: Tensor, changed: Tensor) -> Tensor:
+def fallen(task: Task, whole: Tensor, changed: Tensor, *, said: Tensor | None = None) -> Tensor:
     """How far the prediction on the whole input falls, per example.
 
     Args:
-        task: of classes the probability of the most probable one falls; numbers change, in absolute terms; of yes-or-no questions
+        task: of classes the probability of the predicted one falls; numbers change, in absolute terms; of yes-or-no questions
             the probability of the answer that was given falls. Several targets are averaged.
         whole: predictions ``[B, C]``.
         changed: predictions ``[…, B, C]``.
+        said: predictions ``[B, C]`` that tell which class, or which answer, is meant, such as those of a deployed rationalizer,
+            which are not always those on the whole input; ``None`` is ``whole``.
 
     Returns:
         ``[…, B]``.
     """
+    said = whole if said is None else said
     if isinstance(task, Classification):
-        predicted = whole.argmax(-1, keepdim=True).expand(*changed.shape[:-1], 1)
+        predicted = said.argmax(-1, keepdim=True).expand(*changed.shape[:-1], 1)
         return (whole - changed).gather(-1, predicted)[..., 0]
     if isinstance(task, Regression):
         return (whole - changed).abs().mean(-1)
-    return torch.where(whole > 0.5, whole - changed, changed - whole).mean(-1)
+    return torch.where(said > 0.5, whole - changed, changed - whole).mean(-1)
 
 
 def fidelity(model: Rationalizer, explained: Iterable[tuple[Batch, Rationale]], *, absence: str = "compact") -> dict[str, float]:

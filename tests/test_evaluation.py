@@ -7,8 +7,11 @@ import shutil
 import pytest
 import torch
 
+from rationalizers.data.predictions import read_predictions
 from rationalizers.evaluation import Evaluation, evaluate, read_columns, read_evaluations
 from rationalizers.evaluation.examine import examine
+from rationalizers.fidelity import FRACTIONS
+from rationalizers.metrics.eraser import faithfulness_scores
 from rationalizers.report import compare_results, read_results
 from rationalizers.training import train
 from tests.tiny import fresh_process, run_config
@@ -97,6 +100,26 @@ def test_the_run_keeps_it_per_example(evaluated):
     published = json.loads((folder / "metrics.json").read_text())["evaluation"][found.name]
     assert published["numbers"]["token_f1"] == pytest.approx(found.numbers["token_f1"])
     assert not (folder / "evaluation" / f"{found.name}.partial").exists()
+
+
+def test_the_run_keeps_it_in_erasers_format(evaluated):
+    folder, found = evaluated
+    predictions = read_predictions(folder / "evaluation" / f"{found.name}.predictions.jsonl")
+    whole, without, alone = (
+        torch.tensor([list(each.values()) for each in column], dtype=torch.float64)
+        for column in zip(*((one.probabilities, one.without, one.alone) for one in predictions), strict=True)
+    )
+    at = [
+        [[list(getattr(each, side).values()) for each in one.thresholded] for one in predictions] for side in ("without", "alone")
+    ]
+    without_at, alone_at = (torch.tensor(each, dtype=torch.float64).transpose(0, 1) for each in at)
+    labels = list(predictions[0].probabilities)
+    predicted = torch.tensor([labels.index(one.label) for one in predictions])
+    numbers = faithfulness_scores(
+        whole, without, alone, predicted=predicted, without_at=without_at, alone_at=alone_at, thresholds=FRACTIONS
+    )
+    assert len(numbers) > 10
+    assert numbers == pytest.approx({name: found.numbers[name] for name in numbers}, abs=1e-6)
 
 
 def test_a_second_time_reads_it_back(evaluated, monkeypatch):

@@ -41,10 +41,19 @@ def export_run(folder: str | Path, *, split: str = "test") -> Path | None:
         raise broken(str(path), "expected one explained example per line, got none", "train the run again")
     if "edges" in examples[0]:
         return None
+    return write_predictions(folder / "predictions.jsonl", export_predictions(examples, annotations_of(config, split)))
+
+
+def annotations_of(config: Mapping[str, Any], split: str) -> Annotations | None:
+    """The annotations that a run's examples are of; ``None`` where its corpus is no ERASER set. Nothing is downloaded.
+
+    Args:
+        config: of the run.
+        split: that the examples are of.
+    """
     corpus = config["data"].get("corpus", {})
     # Whatever else is named there is not looked at: a stranger's class would be run.
-    annotations = build({**corpus, "download": False}, Eraser).annotations(split) if corpus.get("_target_") == ERASER else None
-    return write_predictions(folder / "predictions.jsonl", export_predictions(examples, annotations))
+    return build({**corpus, "download": False}, Eraser).annotations(split) if corpus.get("_target_") == ERASER else None
 
 
 def export_predictions(examples: Sequence[Mapping[str, Any]], annotations: Annotations | None = None) -> list[Prediction]:

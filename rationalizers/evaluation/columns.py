@@ -1,7 +1,8 @@
 """What each example contributes to each number: a numerator and a denominator, so that every number can be resampled.
 
 A number is Σ_i a_i / Σ_i b_i over examples. Means have b = 1, and 0 for examples that do not count; pooled precision has
-a = hits and b = selected, pooled recall b = evidence, pooled F1 a = 2 · hits and b = selected + evidence.
+a = hits and b = selected, pooled recall b = evidence, pooled F1 a = 2 · hits and b = selected + evidence. Faithfulness is about
+the class that the deployed model predicts; how probable it is comes from the forced mask, on the whole input and on parts.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def columns(model: Rationalizer, batch: Batch, examined: Examined, *, fractions:
             found |= {f"{prefix}{key}": pair for key, pair in agreement(*counted, unit=model.unit).items()}
     for prefix in ("", "floor/random/"):
         found |= _faithfulness(model, examined.tensors, prefix, fractions=fractions)
-    for name, values in examined.tensors.items():
+    for name, values in sorted(examined.tensors.items()):  # as they come back from a file
         if name.startswith("test/"):
             found[name.removeprefix("test/")] = mean(values)
     return found
@@ -85,12 +86,12 @@ def _prediction(model: Rationalizer, batch: Batch, logits: Tensor) -> Columns:
 
 
 def _faithfulness(model: Rationalizer, tensors: Mapping[str, Tensor], prefix: str, *, fractions: tuple[float, ...]) -> Columns:
-    whole = tensors["whole"]
+    whole, said = tensors["whole"], model.task.predict(tensors["logits"])
     found: Columns = {}
     for name, side in (("comprehensiveness", "without"), ("sufficiency", "alone")):
         changed, at = tensors[f"{prefix}{side}"], tensors[f"{prefix}{side}_at"]
-        found[f"{prefix}{name}"] = mean(fallen(model.task, whole, changed))
-        points = fallen(model.task, whole, at)  # [F, B]
+        found[f"{prefix}{name}"] = mean(fallen(model.task, whole, changed, said=said))
+        points = fallen(model.task, whole, at, said=said)  # [F, B]
         if fractions:
             found[f"{prefix}{name}_aopc"] = mean(points.double().mean(0))
         for fraction, each in zip(fractions, points, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from rationalizers.attribution import Attribution
 from rationalizers.base import Output
 from rationalizers.batch import Batch
 from rationalizers.build import build, trusting
+from rationalizers.data.export import annotations_of, export_predictions
 from rationalizers.data.module import RationaleData
+from rationalizers.data.predictions import Ablated, write_predictions
 from rationalizers.evaluation.columns import Columns, columns, mean
 from rationalizers.evaluation.examine import TESTS, Examined, examine
 from rationalizers.evaluation.store import Evaluation, Store, tensor_rows
@@ -23,6 +26,7 @@ from rationalizers.load import Trained, load_rationalizer
 from rationalizers.metrics.scores import Scores
 from rationalizers.metrics.signal import answers, mask_looks, mask_signal, probeable
 from rationalizers.statistics import RESAMPLES, estimate
+from rationalizers.task import Classification
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +129,12 @@ def evaluate(
     rows = [tensor_rows(found, [one for batch in batches for one in names_of(batch)]), _records(trained, data, pairs)]
     # In the order of the split, as the run has its own.
     order = torch.cat([batch.index for batch in batches]).argsort(stable=True).tolist()
-    store.close(evaluation, rows=[rows[0][place] for place in order], records=[rows[1][place] for place in order])
+    records = [rows[1][place] for place in order]
+    if isinstance(trained.model.task, Classification) and "edges" not in records[0]:
+        parts = [part for _, examined in pairs for part in _parts(examined, trained.model.task.names, fractions)]
+        exported = export_predictions(records, annotations_of(trained.config, split))
+        write_predictions(store.predictions, [replace(each, **parts[place]) for each, place in zip(exported, order, strict=True)])
+    store.close(evaluation, rows=[rows[0][place] for place in order], records=records)
     store.publish(evaluation)
     return evaluation
 
@@ -141,6 +150,28 @@ def _records(trained: Trained, data: RationaleData, pairs: Sequence[tuple[Batch,
     """Every example explained."""
     outputs = [(batch, Output(part.tensors["logits"], part.rationale(batch))) for batch, part in pairs]
     return [each.record() for batch, output in outputs for each in data.featurizer.explain(batch, output, trained.model.task)]
+
+
+def _parts(examined: Examined, labels: Sequence[str], fractions: Sequence[float]) -> list[dict[str, Any]]:
+    """Of each example, the probabilities on its parts as an ERASER file has them."""
+
+    def named(name: str) -> list[dict[str, float]]:
+        return [dict(zip(labels, row, strict=True)) for row in examined.tensors[name].double().flatten(0, -2).tolist()]
+
+    whole, without, alone, without_at, alone_at = (
+        named(name) for name in ("whole", "without", "alone", "without_at", "alone_at")
+    )
+    count = len(whole)
+    found: list[dict[str, Any]] = []
+    for place in range(count):
+        at = [
+            Ablated(fraction, without_at[row * count + place], alone_at[row * count + place])
+            for row, fraction in sorted(enumerate(fractions), key=lambda each: each[1])
+        ]
+        # ERASER takes the probability of the predicted class from these, and a rationalizer's own are of its rationale alone.
+        parts = {"probabilities": whole[place], "without": without[place], "alone": alone[place]}
+        found.append({**parts, "thresholded": tuple(at) or None})
+    return found
 
 
 def _columns(

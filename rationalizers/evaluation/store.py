@@ -5,6 +5,7 @@ evaluation/<name>.partial/                  one file of tensors per finished bat
 evaluation/<name>.json                      settings, numbers with their 95 % intervals, the curve over sizes
 evaluation/<name>.examples.jsonl            per example and number, the numerator and denominator
 evaluation/<name>.rationales.jsonl          every example explained, as ``rationales.jsonl`` of the run has its own
+evaluation/<name>.predictions.jsonl         the same in ERASER's format with the probabilities on parts, of texts with classes
 metrics.json                                gets the numbers and intervals under ``evaluation``
 report.html                                 is written anew with them
 =========================================== ==========================================================================
@@ -94,6 +95,7 @@ class Store:
         self.file = folder / FOLDER / f"{name}.json"
         self.examples = folder / FOLDER / f"{name}.examples.jsonl"
         self.rationales = folder / FOLDER / f"{name}.rationales.jsonl"
+        self.predictions = folder / FOLDER / f"{name}.predictions.jsonl"
         self.partial = folder / FOLDER / f"{name}{PARTIAL}"
 
     def open(self, settings: Mapping[str, Any]) -> Evaluation | None:
