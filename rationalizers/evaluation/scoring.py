@@ -109,8 +109,16 @@ def evaluate(
     for number, batch in enumerate(batches):
         part = store.read(number)
         if part is None:
-            asked = {"explain": explain, "absence": absence, "fractions": fractions, "tests": tests, "seed": seed}
-            part = examine(trained.model, data.featurizer, batch.to(device), **asked)
+            part = examine(
+                trained.model,
+                data.featurizer,
+                batch.to(device),
+                explain=explain,
+                absence=absence,
+                fractions=fractions,
+                tests=tests,
+                seed=seed,
+            )
             store.write(number, part)
         examined.append(part)
         log.debug("%s: batch %d of %d of %s", folder, number + 1, len(batches), split)
