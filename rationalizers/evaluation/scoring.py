@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +102,8 @@ def evaluate(
     if finished is not None:
         log.info("%s is evaluated already: %s", folder, store.file)
         return finished
+    data = _data(json.dumps(trained.config["data"]), trust=tuple(trust))
     with trusting(trust):
-        data = build(trained.config["data"], RationaleData)
-        data.setup("test")
         explain = None if attribution is None else build(attribution, Attribution)
     batches = list(data.batches(split))
     examined = []
@@ -145,6 +146,15 @@ def evaluate(
     store.close(evaluation, rows=[rows[0][place] for place in order], records=records)
     store.publish(evaluation)
     return evaluation
+
+
+@lru_cache(maxsize=1)
+def _data(described: str, *, trust: tuple[str, ...]) -> RationaleData:
+    """The data that a run describes; kept, since one run is often evaluated several times in a row."""
+    with trusting(trust):
+        data = build(json.loads(described), RationaleData)
+        data.setup("test")
+    return data
 
 
 def names_of(batch: Batch) -> list[str]:
