@@ -53,7 +53,7 @@ def score(config: DictConfig) -> None:
                 **settings,
             )
             write_report(result.folder)
-            scored.append(result.with_test(found.numbers, explained_by=None if name == OWN else name))
+            scored.append(result.with_evaluation(found))
             notes += [f"{result.name}: {note}" for note in found.notes]
             bar.remove_task(each)
             bar.advance(every)

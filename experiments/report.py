@@ -11,11 +11,11 @@ def main(config: DictConfig) -> None:
     """Find the runs, compare them, say where the page is."""
     from pathlib import Path
 
-    from rationalizers.report import compare, find_runs, write_comparison
+    from rationalizers.report import compare, find_runs, write_page
 
-    folders = find_runs(config.runs)
-    print(compare(folders, dial=config.dial).to_text(reference=config.reference))  # noqa: T201
-    page = write_comparison(folders, Path(config.page), reference=config.reference, examples=config.examples, dial=config.dial)
+    found = compare(find_runs(config.runs), dial=config.dial, evaluation=config.evaluation, split=config.split)
+    print(found.to_text(reference=config.reference))  # noqa: T201
+    page = write_page(found, Path(config.page), reference=config.reference, examples=config.examples)
     print(f"report: {page}")  # noqa: T201
 
 

@@ -1,7 +1,7 @@
 """Reports of finished runs: a page for one, a table and a page for several, highlighted text for a notebook."""
 
 from rationalizers.report.comparison import Comparison, compare, compare_results
-from rationalizers.report.comparison_page import write_comparison
+from rationalizers.report.comparison_page import write_comparison, write_page
 from rationalizers.report.highlight import highlight
 from rationalizers.report.result import find_runs, read_results, read_runs
 from rationalizers.report.run_page import write_report
@@ -15,5 +15,6 @@ __all__ = [
     "read_results",
     "read_runs",
     "write_comparison",
+    "write_page",
     "write_report",
 ]

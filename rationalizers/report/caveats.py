@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from rationalizers.report.dial import Dial, follows
+from rationalizers.report.evaluated import unlike
 from rationalizers.report.page import number
+from rationalizers.report.reading import readings, selects_all
 from rationalizers.report.result import Result
+from rationalizers.report.seeds import Difference, values_of
 from rationalizers.report.setting import UNSET, differing, flatten
 from rationalizers.report.variant import natural
 
@@ -17,6 +20,22 @@ FLOORS = {
     "last": "the last words of the same number",
     "all": "selecting everything",
 }
+# What methods are chosen by; of other numbers nothing is said but their intervals.
+MAIN = (
+    "accuracy",
+    "roc_auc",
+    "r2",
+    "rmse",
+    "token_f1",
+    "node_roc_auc",
+    "node_f1",
+    "comprehensiveness",
+    "sufficiency",
+)
+# Numbers that are held against their floors, example by example.
+FLOORED = ("token_f1", "node_f1", "comprehensiveness", "sufficiency", "leakage", "mask_signal")
+# Pairs that are named one by one.
+LISTED = 8
 
 
 def caveats(runs: Sequence[tuple[Result, str]], metrics: Mapping[str, str], dials: Mapping[str, Dial]) -> list[str]:
@@ -33,9 +52,60 @@ def caveats(runs: Sequence[tuple[Result, str]], metrics: Mapping[str, str], dial
         for result, method in sorted(runs, key=lambda each: (natural(each[1]), each[0].seed)):
             if result.dataset == dataset:
                 groups.setdefault(method, []).append(result)
-        found = [*_data(groups, dials.get(dataset)), *_seeds(groups), *_gaps(groups, metrics), *_floors(groups)]
+        found = [*_data(groups, dials.get(dataset)), *_seeds(groups), *_gaps(groups, metrics), *unlike(groups), *_floors(groups)]
         notes += [f"{dataset}: {note}" for note in found]
     return notes
+
+
+def beside_floors(groups: Mapping[str, Sequence[Result]], metrics: Mapping[str, str]) -> list[str]:
+    """A sentence for each method with numbers that are within the noise of a floor, or beyond it in the bad direction.
+
+    Args:
+        groups: runs of one data set by method.
+        metrics: the metrics that are compared, with their names.
+    """
+    notes = []
+    for method, results in groups.items():
+        runs = [result for result in results if result.evaluation is not None]
+        if runs and selects_all(runs):
+            notes.append(f"{method} selects everything, so that its faithfulness and leakage say nothing.")
+        told = []
+        for name, reading in readings(runs, FLOORED).items():
+            model, floor = (values_of(runs, key) for key in (name, f"floor/random/{name}"))
+            # Of a token F1 below its floors another note says more.
+            noted = name == "token_f1" and _below(fmean(model), fmean(floor))
+            if reading.bad and not noted:
+                told.append(f"{metrics.get(name, name)}, {number(fmean(model))}, {reading.text}")
+        if told:
+            notes.append(f"of {method}, {'; '.join(told)}.")
+    return notes
+
+
+def within_noise(found: Sequence[Difference], metrics: Mapping[str, str]) -> list[str]:
+    """A sentence for each pair of methods that names the metrics in which they cannot be told apart.
+
+    Of more than `LISTED` pairs only their number is told.
+
+    Args:
+        found: differences on one data set.
+        metrics: the metrics that are compared, with their names.
+    """
+    told: dict[tuple[str, str], list[str]] = {}
+    counts: dict[str, list[bool]] = {}
+    for each in (one for one in found if one.metric in MAIN and (one.known or one.sampled)):
+        over = [
+            name
+            for name, low, high in (("seeds", each.low, each.high), ("examples", each.example_low, each.example_high))
+            if low <= 0 <= high
+        ]
+        counts.setdefault(each.metric, []).append(bool(over))
+        if over:
+            named = f"{metrics[each.metric]} (over {' and '.join(over)})"
+            told.setdefault((each.method, each.reference), []).append(named)
+    if len(told) > LISTED:
+        shares = ", ".join(f"{sum(each)} of {len(each)} in {metrics[name]}" for name, each in counts.items() if any(each))
+        return [f"of the differences between methods, within the noise are {shares}; name one as the reference to see which."]
+    return [f"{method} − {reference} is within the noise: {', '.join(names)}." for (method, reference), names in told.items()]
 
 
 def _data(groups: Mapping[str, Sequence[Result]], dial: Dial | None) -> list[str]:
@@ -88,14 +158,21 @@ def _floors(groups: Mapping[str, Sequence[Result]]) -> list[str]:
     """Methods whose mean token F1 does not reach a floor."""
     notes = []
     for method, results in groups.items():
+        missed: dict[str, list[str]] = {}
         for floor, described in FLOORS.items():
             both = [result.test for result in results if {"token_f1", f"floor/{floor}/token_f1"} <= result.test.keys()]
             if not both:
                 continue
-            model, below = (fmean(test[name] for test in both) for name in ("token_f1", f"floor/{floor}/token_f1"))
-            if model < below - 1e-9:
-                notes.append(
-                    f"token F1 of {method}, {number(model)}, is below the {number(below)} of {described}; "
-                    "by this number its rationales do not show where the evidence is."
-                )
+            model, reached = (fmean(test[name] for test in both) for name in ("token_f1", f"floor/{floor}/token_f1"))
+            if _below(model, reached):
+                missed.setdefault(number(model), []).append(f"the {number(reached)} of {described}")
+        notes += [
+            f"token F1 of {method}, {model}, is below {', '.join(floors)}; "
+            "by this number its rationales do not show where the evidence is."
+            for model, floors in missed.items()
+        ]
     return notes
+
+
+def _below(model: float, floor: float) -> bool:
+    return model < floor - 1e-9

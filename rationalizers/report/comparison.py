@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rationalizers.extras import require
-from rationalizers.report.caveats import caveats
+from rationalizers.report.caveats import beside_floors, caveats, within_noise
 from rationalizers.report.curve import cells, curve_tables, differences_at
 from rationalizers.report.dial import Dial, find_dials
+from rationalizers.report.evaluated import with_evaluations
 from rationalizers.report.result import Result, read_results
-from rationalizers.report.seeds import Difference, Row, differences, metrics_of, rows
+from rationalizers.report.seeds import HOLM, Difference, Row, corrected, differences, metrics_of, pair_columns, rows
 from rationalizers.report.setting import SECTIONS, flatten
 from rationalizers.report.table import Table, to_html, to_markdown, to_text
 from rationalizers.report.variant import natural, variants
@@ -65,18 +68,24 @@ class Comparison:
 
         Returns:
             one row for each ``(dataset, method, selection)``, where selection is ``model`` or a floor (``random``, ``first``,
-            ``last``, ``all``, ``oracle``); columns ``("runs", "n")`` and, for every metric, ``(metric, "mean")`` and
-            ``(metric, "sd")``. NaN where a number does not exist.
+            ``last``, ``all``, ``oracle``, ``majority``); columns ``("runs", "n")`` and, for every metric, ``(metric, "mean")``,
+            ``(metric, "sd")``, and ``(metric, "example_low")`` and ``(metric, "example_high")``, the 95 % interval over examples
+            of methods whose runs were all evaluated. NaN where a number does not exist.
 
         Raises:
             ImportError: pandas is not installed.
         """
         pandas = require("pandas", extra="report")
-        lines = [(dataset, row) for dataset in self.datasets for row in rows(self.groups(dataset), self.metrics)]
-        columns = [("runs", "n"), *((metric, statistic) for metric in self.metrics for statistic in ("mean", "sd"))]
+        lines = [(dataset, row) for dataset in self.datasets for row in self.means[dataset]]
+        statistics = ("mean", "sd", "example_low", "example_high")
+        columns = [("runs", "n"), *((metric, statistic) for metric in self.metrics for statistic in statistics)]
         index = [(dataset, row.method, row.selection) for dataset, row in lines]
+        unknown = (math.nan, math.nan)
         frame: pd.DataFrame = pandas.DataFrame(
-            [[row.n, *(value for pair in row.cells.values() for value in pair)] for _, row in lines],
+            [
+                [row.n, *(value for name, pair in row.cells.items() for value in (*pair, *row.intervals.get(name, unknown)))]
+                for _, row in lines
+            ],
             index=pandas.MultiIndex.from_tuples(index, names=["dataset", "method", "selection"]),
             columns=pandas.MultiIndex.from_tuples(columns),
         )
@@ -91,14 +100,16 @@ class Comparison:
 
         Returns:
             ``dataset``, ``method``, ``reference``, ``metric``, ``n``, ``difference``, the 95 % paired t interval ``low`` and
-            ``high``, and ``p`` (see `rationalizers.report.seeds`), not corrected for the number of comparisons.
+            ``high``, and ``p`` (see `rationalizers.report.seeds`); of evaluated runs the paired bootstrap interval over examples
+            ``example_low`` and ``example_high``, and ``example_p`` (see `rationalizers.statistics`); and both p values corrected
+            for the number of comparisons of the metric on the data set, ``p_holm`` and ``example_p_holm``.
 
         Raises:
             ValueError: no run has that method.
             ImportError: pandas or scipy is not installed.
         """
         pandas = require("pandas", extra="report")
-        columns = ["dataset", "method", "reference", "metric", "n", "difference", "low", "high", "p"]
+        columns = ["dataset", *(each.name for each in fields(Difference))]
         lines = [(dataset, *vars(each).values()) for dataset, found in self.pairs(reference).items() for each in found]
         frame: pd.DataFrame = pandas.DataFrame(lines, columns=columns)
         return frame
@@ -133,6 +144,8 @@ class Comparison:
         if reference is not None and reference not in self.methods and reference not in lines:
             known = ", ".join(sorted({*self.methods, *lines}, key=natural))
             raise ValueError(f"'reference' must be one of the compared methods, {known}; got {reference!r}")
+        if reference in self._pairs:
+            return dict(self._pairs[reference])
         found: dict[str, list[Difference]] = {}
         for dataset in self.datasets:
             groups, places = self.groups(dataset), self._places(dataset)
@@ -142,7 +155,8 @@ class Comparison:
                 bases = [name for name, place in places.items() if place[0] == reference]
                 every = [each for base in bases for each in differences(groups, base, self.metrics)]
                 found[dataset] = [each for each in every if not _apart(places.get(each.method), places[each.reference])]
-        return found
+        self._pairs[reference] = {dataset: corrected(each) for dataset, each in found.items()}
+        return dict(self._pairs[reference])
 
     def pairs_to_read(self, reference: str | None = None) -> dict[str, list[Difference]]:
         """As `pairs`, without those of runs on different curves, which `pairs_at` has, unless one of them is the reference."""
@@ -150,13 +164,44 @@ class Comparison:
         for dataset, dial in self.dials.items():
             places = self._places(dataset)
             if len(dial.lines) > 1 and (reference in dial.lines or reference not in self.methods):
-                found[dataset] = [each for each in found[dataset] if not {each.method, each.reference} <= places.keys()]
+                read = [each for each in found[dataset] if not {each.method, each.reference} <= places.keys()]
+                found[dataset] = corrected(read)
         return found
 
     def pairs_at(self, dataset: str, reference: str | None = None) -> list[tuple[float, Difference]]:
         """Differences between methods with curves where the number has the same value, with that value."""
-        dial = self.dials[dataset]
-        return differences_at(dial, reference if reference in dial.lines else None, self.metrics)
+        key = (dataset, reference)
+        if key not in self._pairs_at:
+            dial = self.dials[dataset]
+            found = differences_at(dial, reference if reference in dial.lines else None, self.metrics)
+            told = corrected([each for _, each in found])
+            self._pairs_at[key] = [(value, each) for (value, _), each in zip(found, told, strict=True)]
+        return self._pairs_at[key]
+
+    def warnings(self, reference: str | None = None) -> list[str]:
+        """What evaluations and intervals say against the numbers: what is within the noise, of a floor or of another method.
+
+        Unlike `notes` these need the numbers of single examples, which are read when they are first asked for. ``reference`` as
+        in `differences`.
+        """
+        found = []
+        for dataset, pairs in self.pairs_to_read(reference).items():
+            told = [*beside_floors(self.groups(dataset), self.metrics), *within_noise(pairs, self.metrics)]
+            found += [f"{dataset}: {sentence}" for sentence in told]
+        return found
+
+    @cached_property
+    def means(self) -> dict[str, list[Row]]:
+        """Every method and every floor by data set."""
+        return {dataset: rows(self.groups(dataset), self.metrics) for dataset in self.datasets}
+
+    @cached_property
+    def _pairs(self) -> dict[str | None, dict[str, list[Difference]]]:
+        return {}
+
+    @cached_property
+    def _pairs_at(self) -> dict[tuple[str, str | None], list[tuple[float, Difference]]]:
+        return {}
 
     def rows(self, dataset: str) -> list[Row]:
         """The table of a data set to read.
@@ -164,7 +209,7 @@ class Comparison:
         A floor that equals selecting everything, as all do for a method that selects everything, is not repeated; selecting
         everything comes once, at the end and without a method, where it is the same for all methods.
         """
-        found = rows(self.groups(dataset), self.metrics)
+        found = self.means[dataset]
         everything = {row.method: row for row in found if row.selection == "all"}
         last = next(iter(everything.values()), None)
         shared = last is not None and len(everything) > 1 and all(row.same(last) for row in everything.values())
@@ -177,42 +222,45 @@ class Comparison:
                 shown.append(row)
         return [*shown, replace(last, method="")] if shared and last is not None else shown
 
+    def told(self, reference: str | None = None) -> list[str]:
+        """`notes` and `warnings`."""
+        return [*self.notes, *self.warnings(reference)]
+
     def to_text(self, *, reference: str | None = None, width: int = 160) -> str:
         """Table, differences and notes for a terminal of ``width`` columns; ``reference`` as in `differences`."""
-        return to_text(self._tables(reference), self.notes, width=width)
+        return to_text(self._tables(reference), self.told(reference), width=width)
 
     def to_markdown(self, *, reference: str | None = None) -> str:
         """Table, differences and notes in Markdown; ``reference`` as in `differences`."""
-        return to_markdown(self._tables(reference), self.notes)
+        return to_markdown(self._tables(reference), self.told(reference))
 
     def to_html(self, *, reference: str | None = None) -> Markup:
         """Table, differences and notes as HTML without a style of their own; ``reference`` as in `differences`."""
-        return to_html(self._tables(reference), self.notes)
+        return to_html(self._tables(reference), self.told(reference))
 
     def _repr_html_(self) -> str:
         return self.to_html()
 
     def _tables(self, reference: str | None) -> list[Table]:
         metrics = self.metrics
+        pairs = self.pairs_to_read(reference)
+        head, cells = pair_columns([each for found in pairs.values() for each in found])
         means, paired = [], []
-        for dataset, found in self.pairs_to_read(reference).items():
+        for dataset, found in pairs.items():
             for row in self.rows(dataset):
                 indent = "  " if row.floor and row.method else ""
                 means.append([dataset, indent + row.name, "" if row.floor else str(row.n), *row.text()])
             for each in found:
-                paired.append([dataset, f"{each.method} − {each.reference}", metrics[each.metric], *each.text()])
+                paired.append([dataset, f"{each.method} − {each.reference}", metrics[each.metric], *cells(each)])
+        drawn = any(row.intervals for found in self.means.values() for row in found)
         tables = [
             Table(
-                f"{self.split.capitalize()} split, mean ± standard deviation over n seeds",
+                f"{self.split.capitalize()} split, mean ± standard deviation over n seeds"
+                + (" [95 % interval over examples]" if drawn else ""),
                 ["data", "method", "n", *metrics.values()],
                 means,
             ),
-            Table(
-                "Paired differences over n common seeds (p is not corrected for the number of comparisons)",
-                ["data", "pair", "metric", "n", "difference", "95 % t interval", "p"],
-                paired,
-                names=3,
-            ),
+            Table(f"Paired differences over n common seeds ({HOLM})", ["data", "pair", "metric", *head], paired, names=3),
         ]
         for dataset, dial in self.dials.items():
             tables += curve_tables(dataset, dial, self.pairs_at(dataset, reference), metrics)
@@ -227,26 +275,33 @@ class Comparison:
         return {name: place for name, place in found.items() if place is not None}
 
 
-def compare(folders: Iterable[str | Path], *, dial: str | None = None) -> Comparison:
-    """Read finished runs and group them.
+def compare(
+    folders: Iterable[str | Path], *, dial: str | None = None, evaluation: str | None = None, split: str = "test"
+) -> Comparison:
+    """Read finished runs and their evaluations, and group them.
 
     Args:
         folders: run folders; unfinished ``.partial`` ones are left out with a note. `rationalizers.report.result.find_runs` lists
             those below a folder.
         dial: dotted key of the number that curves are drawn over; ``None`` takes the one in which runs of a method differ.
+        evaluation: pattern of names of evaluations, as ``test-*-compact``; ``None`` takes all of the split
+            (`rationalizers.report.evaluated.with_evaluations`).
+        split: which the numbers are of; of another than ``test`` only evaluations have all of them.
 
     Raises:
         FileNotFoundError: a folder is not a finished run; names folder and file.
-        ValueError: a file does not hold what it should, there is no finished run, or ``dial`` is no number in which runs differ.
+        ValueError: a file does not hold what it should, there is no finished run, no evaluation matches, or ``dial`` is no number
+            in which runs differ.
     """
     results, notes = read_results(folders)
-    return compare_results(results, notes=notes, dial=dial)
+    results, told = with_evaluations(results, evaluation, split)
+    return compare_results(results, notes=[*notes, *told], dial=dial, split=split)
 
 
 def compare_results(
     results: Sequence[Result], *, notes: Sequence[str] = (), dial: str | None = None, split: str = "test"
 ) -> Comparison:
-    """Group finished runs that have been read, or scored again (`Result.with_test`).
+    """Group finished runs that have been read, or scored again (`Result.with_evaluation`).
 
     Args:
         results: the runs.
@@ -269,7 +324,9 @@ def compare_results(
     dials, told = find_dials(chosen, dial)
     methods, described = variants(chosen, dials)
     warned = caveats(list(zip(chosen, methods, strict=True)), metrics_of(chosen), dials)
-    return Comparison(tuple(chosen), tuple(methods), (*notes, *told, *described, *warned), dials, split)
+    # A run that is left out is left out with each of its evaluations, and noted once.
+    said = dict.fromkeys((*notes, *told, *described, *warned))
+    return Comparison(tuple(chosen), tuple(methods), tuple(said), dials, split)
 
 
 def _apart(one: tuple[str, float] | None, other: tuple[str, float]) -> bool:

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from rationalizers.report.choice import draw, share_out
 from rationalizers.report.comparison import Comparison, compare
 from rationalizers.report.curve import cell_rows, curve_charts
 from rationalizers.report.dial import label
@@ -17,8 +18,7 @@ from rationalizers.report.figure import MARKERS, Point, scatter_chart
 from rationalizers.report.highlight import card, key
 from rationalizers.report.page import render
 from rationalizers.report.result import Result
-from rationalizers.report.run_page import draw, share_out
-from rationalizers.report.seeds import SELECTIONS, Difference, Row, rows
+from rationalizers.report.seeds import SELECTIONS, Difference, Row
 from rationalizers.run import write_atomically
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def write_comparison(
     reference: str | None = None,
     examples: int = 6,
     dial: str | None = None,
+    evaluation: str | None = None,
+    split: str = "test",
 ) -> Path:
     """Write a page that compares runs: one file that needs no other and asks nothing of the network.
 
@@ -48,17 +50,25 @@ def write_comparison(
         reference: compare every other method with this one; ``None`` compares every pair.
         examples: how many texts to show for each data set, chosen by a hash of their names.
         dial: dotted key of the number that curves are drawn over; ``None`` takes the one in which runs of a method differ.
+        evaluation: pattern of names of evaluations, as in `compare`.
+        split: which the numbers are of, as in `compare`.
 
     Returns:
         the file.
 
     Raises:
         FileNotFoundError: a folder is not a finished run; names folder and file.
-        ValueError: a file does not hold what it should, there is no finished run, no run has the method ``reference``, or
-            ``dial`` is no number in which runs differ.
+        ValueError: a file does not hold what it should, there is no finished run, no evaluation matches, no run has the method
+            ``reference``, or ``dial`` is no number in which runs differ.
         ImportError: the extra ``report`` is not installed.
     """
-    comparison, path = compare(folders, dial=dial), Path(path)
+    comparison = compare(folders, dial=dial, evaluation=evaluation, split=split)
+    return write_page(comparison, path, reference=reference, examples=examples)
+
+
+def write_page(comparison: Comparison, path: str | Path, *, reference: str | None = None, examples: int = 6) -> Path:
+    """Write the page of a comparison that has been made; arguments and errors as `write_comparison`."""
+    path = Path(path)
     sections = []
     for dataset, differences in comparison.pairs_to_read(reference).items():
         groups = comparison.groups(dataset)
@@ -66,9 +76,10 @@ def write_comparison(
             {
                 "dataset": dataset,
                 "rows": comparison.rows(dataset),
+                "sampled": any(row.intervals for row in comparison.means[dataset]),
                 "seconds": {method: seconds_per_epoch(results) for method, results in groups.items()},
                 "encoded": any("encoding_seconds" in result.timing for results in groups.values() for result in results),
-                "chart": chart(dataset, rows(groups, comparison.metrics)),
+                "chart": chart(dataset, comparison.means[dataset]),
                 "curves": curves(comparison, dataset, reference),
                 "pairs": pair_rows(differences, scales(differences)),
                 "runs": {method: links(results, path) for method, results in groups.items()},
@@ -76,7 +87,12 @@ def write_comparison(
             }
         )
     page = render(
-        "comparison.html.j2", title="Comparison of runs", sections=sections, notes=comparison.notes, metrics=comparison.metrics
+        "comparison.html.j2",
+        title="Comparison of runs",
+        sections=sections,
+        notes=comparison.told(reference),
+        metrics=comparison.metrics,
+        split=comparison.split,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page)
@@ -194,7 +210,11 @@ def side_by_side(comparison: Comparison, dataset: str, count: int) -> dict[str, 
         grouped[_group([found[name] for found in records.values()])].append(name)
     shown = {
         group: [
-            {"id": name, "label": first[name]["label"], "cards": {method: card(found[name]) for method, found in records.items()}}
+            {
+                "id": name,
+                "label": first[name]["label"],
+                "cards": {method: card(found[name], owner=f"{dataset} {method}") for method, found in records.items()},
+            }
             for name in names
         ]
         for group, names in share_out(grouped, count).items()

@@ -12,7 +12,7 @@ from rationalizers.report.dial import Dial, label
 from rationalizers.report.figure import Curve, curve_chart
 from rationalizers.report.page import spread
 from rationalizers.report.result import Result
-from rationalizers.report.seeds import SELECTIONS, Difference, differences, half_width, values_of
+from rationalizers.report.seeds import HOLM, SELECTIONS, Difference, differences, half_width, pair_columns, values_of
 from rationalizers.report.table import Table
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ def curve_tables(dataset: str, dial: Dial, pairs: Sequence[tuple[float, Differen
         ]
         for method, value, n, found in cell_rows(dial, metrics)
     ]
-    paired = [[f"{each.method} − {each.reference}", label(value), metrics[each.metric], *each.text()] for value, each in pairs]
+    head, texts = pair_columns([each for _, each in pairs])
+    paired = [[f"{each.method} − {each.reference}", label(value), metrics[each.metric], *texts(each)] for value, each in pairs]
     return [
         Table(
             f"{dataset} over {dial.key}, mean ± half of the 95 % t interval over n seeds",
@@ -101,8 +102,8 @@ def curve_tables(dataset: str, dial: Dial, pairs: Sequence[tuple[float, Differen
             means,
         ),
         Table(
-            f"{dataset} at each {dial.key}, paired differences over n common seeds (p is not corrected for their number)",
-            ["pair", dial.name, "metric", "n", "difference", "95 % t interval", "p"],
+            f"{dataset} at each {dial.key}, paired differences over n common seeds ({HOLM})",
+            ["pair", dial.name, "metric", *head],
             sorted(paired, key=lambda row: row[0]),
             names=3,
         ),

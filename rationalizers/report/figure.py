@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import re
@@ -117,8 +118,15 @@ def scatter_chart(title: str, points: Sequence[Point], *, x: str, y: str, line: 
     return drawing(title, draw, size=(5.0, 3.2), legend=True)
 
 
-def curve_chart(title: str, curves: Sequence[Curve], *, x: str, line: tuple[str, Sequence[tuple[float, float]]] | None) -> Markup:
-    """Named curves of shares with error bars, the floor of each as a thin dotted line, and one floor for all of them.
+def curve_chart(
+    title: str,
+    curves: Sequence[Curve],
+    *,
+    x: str,
+    line: tuple[str, Sequence[tuple[float, float]]] | None,
+    within: tuple[float, float] = (0.0, 1.0),
+) -> Markup:
+    """Named curves with error bars, the floor of each as a thin dotted line with small marks, and one floor for all of them.
 
     The horizontal axis is logarithmic where positive values span more than a factor of 30.
 
@@ -127,6 +135,7 @@ def curve_chart(title: str, curves: Sequence[Curve], *, x: str, line: tuple[str,
         curves: in the order of the legend; one without points keeps its colour free.
         x: name of the horizontal axis.
         line: name and points ``(x, height)`` of a floor.
+        within: where numbers can be; shares, unless told otherwise.
     """
     transforms, ticker = (require(f"matplotlib.{name}", extra="report") for name in ("transforms", "ticker"))
     places = sorted({point[0] for curve in curves for point in curve.points})
@@ -149,7 +158,10 @@ def curve_chart(title: str, curves: Sequence[Curve], *, x: str, line: tuple[str,
                 marker=marker, markersize=5.5, linewidth=1.6, elinewidth=1.2, capsize=2.5,
             )  # fmt: skip
             if curve.floor:
-                axes.plot(*zip(*curve.floor, strict=True), color=color, linewidth=1, linestyle=(0, (1, 2.5)))
+                axes.plot(
+                    *zip(*curve.floor, strict=True), color=color, linewidth=1, linestyle=(0, (1, 2.5)),
+                    marker=marker, markersize=3.5, markerfacecolor="none", markeredgewidth=0.8,
+                )  # fmt: skip
             # What is drawn beside its place does not count for the axes by itself.
             widths = [0.0 if math.isnan(half) else half for half in halves]
             ends = [
@@ -166,8 +178,7 @@ def curve_chart(title: str, curves: Sequence[Curve], *, x: str, line: tuple[str,
         axes.xaxis.set_major_formatter(ticker.FixedFormatter(_labels(places, logarithmic=axes.get_xscale() == "log")))
         axes.yaxis.set_major_locator(ticker.MaxNLocator(nbins=5))
         bottom, top = axes.get_ylim()
-        # Both are shares.
-        axes.set_ylim(max(bottom, -0.02), min(top, 1.02))
+        axes.set_ylim(max(bottom, within[0] - 0.02), min(top, within[1] + 0.02))
         axes.set_xlabel(x)
 
     return drawing(title, draw, size=(3.6, 2.7), legend=True)
@@ -210,6 +221,15 @@ def drawing(title: str, draw: Callable[[Axes], None], *, size: tuple[float, floa
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     return _inline(file.getvalue(), title)
+
+
+def with_own_ids(drawn: Markup, owner: str) -> Markup:
+    """The same drawings with ids of their own, for a page that shows them more than once; ``owner`` tells them apart."""
+    markup = require("markupsafe", extra="report").Markup
+    salt = hashlib.sha256(owner.encode()).hexdigest()[:8]
+    # Of markup as text: what is put into markup would be escaped.
+    renamed: Markup = markup(re.sub(r'( id="|url\(#|href="#)', rf"\g<1>x{salt}-", str(drawn)))
+    return renamed
 
 
 def _inline(document: str, title: str) -> Markup:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rationalizers.build import build
 from rationalizers.extras import require
+from rationalizers.report.figure import with_own_ids
 from rationalizers.report.page import number, render
 
 if TYPE_CHECKING:
@@ -95,8 +96,12 @@ def explanation_html(record: Mapping[str, Any]) -> Markup:
     return render("explanation.html.j2", card=shown, key=key([shown]))
 
 
-def card(record: Mapping[str, Any]) -> dict[str, Any]:
+def card(record: Mapping[str, Any], *, owner: str = "") -> dict[str, Any]:
     """What the ``example`` template shows of one line of ``rationales.jsonl``.
+
+    Args:
+        record: the line.
+        owner: tells apart what a page shows of the same example more than once.
 
     Raises:
         ValueError: an interval does not lie within the words, or there are not as many scores as words; names the example.
@@ -108,7 +113,7 @@ def card(record: Mapping[str, Any]) -> dict[str, Any]:
         if pictures is None:
             text = highlight(words, record["selected"], scores=scores, evidence=record["evidence"], marks=fields)
         else:
-            text = pictures.draw(record)
+            text = with_own_ids(pictures.draw(record), owner) if owner else pictures.draw(record)
     except ValueError as error:
         raise ValueError(f"example {record['id']!r}: {error}") from error
     label, prediction, probabilities = record["label"], record["prediction"], record["probabilities"]

@@ -33,7 +33,9 @@ def number(value: Any, *, digits: int = 3, sign: bool = False) -> str:
         return MISSING
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    return f"{value:{'+' if sign else ''},.{digits}f}".replace("-", "−")
+    text = f"{value:{'+' if sign else ''},.{digits}f}"
+    # What rounds to nothing has no sign, unless signs are asked for.
+    return text.replace("-", "−" if sign or text.strip("-0.") else "")
 
 
 def plain(value: float) -> str:
@@ -44,6 +46,11 @@ def plain(value: float) -> str:
 def spread(mean: float, deviation: float) -> str:
     """Mean ± standard deviation; the mean alone where one run shows no spread."""
     return number(mean) if math.isnan(deviation) else f"{number(mean)} ± {number(deviation)}"
+
+
+def between(low: float, high: float, *, sign: bool = False) -> str:
+    """An interval to read, with a dash for what is not known."""
+    return MISSING if math.isnan(low) else f"[{number(low, sign=sign)}, {number(high, sign=sign)}]"
 
 
 def probability(p: float) -> str:
@@ -78,5 +85,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, plain=plain, spread=spread, probability=probability, duration=duration, brief=brief)
+    environment.filters.update(
+        number=number, plain=plain, spread=spread, between=between, probability=probability, duration=duration, brief=brief
+    )
     return environment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,9 @@ from rationalizers.run import PARTIAL, read_config
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from rationalizers.evaluation.store import Evaluation
+    from rationalizers.statistics import Floats
 
 FILES = ("config.yaml", "metrics.json", "metrics.jsonl", "timing.json", "rationales.jsonl")
 FACTS = ("name", "method", "dataset", "seed", "data")
@@ -27,11 +30,13 @@ class Result:
         folder: where it is.
         config: ``config.yaml``.
         metrics: ``metrics.json``: ``best_epoch``, ``epochs``, and numbers by split.
+        evaluation: where the numbers of the test split are from; ``None`` is the training.
     """
 
     folder: Path
     config: Mapping[str, Any]
     metrics: Mapping[str, Any]
+    evaluation: Evaluation | None = None
 
     @property
     def name(self) -> str:
@@ -62,7 +67,58 @@ class Result:
     def with_test(self, numbers: Mapping[str, float], *, explained_by: str | None = None) -> Result:
         """The same run with these numbers in place of those of its test split, named after what explained it."""
         method = self.method if explained_by is None else f"{self.method} + {explained_by}"
-        return Result(self.folder, {**self.config, "method": method}, {**self.metrics, "test": dict(numbers)})
+        return Result(self.folder, self.config, {**self.metrics, "test": dict(numbers)}).renamed(method)
+
+    def renamed(self, method: str) -> Result:
+        """The same run under another name of its method."""
+        return replace(self, config={**self.config, "method": method})
+
+    def with_evaluation(self, evaluation: Evaluation) -> Result:
+        """The same run with the numbers, the examples and the explanations of one of its evaluations.
+
+        The method is named after what explained it, unless that is its own rationale.
+        """
+        settings = evaluation.settings
+        explained_by = None if settings["attribution"] is None else settings["explained_by"]
+        return replace(self.with_test(evaluation.numbers, explained_by=explained_by), evaluation=evaluation)
+
+    @cached_property
+    def evaluations(self) -> dict[str, Evaluation]:
+        """The finished evaluations of the run by name.
+
+        Raises:
+            ValueError: a file is not one; names it.
+        """
+        if not any((self.folder / "evaluation").glob("*.json")):
+            return {}
+        # Brings torch with it, which reports of runs without evaluations do not need.
+        from rationalizers.evaluation.store import read_evaluations
+
+        return read_evaluations(self.folder)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The examples that numbers are known of, sorted; empty where the run has not been evaluated."""
+        return self._known[0]
+
+    @property
+    def columns(self) -> Mapping[str, Floats]:
+        """Numerators and denominators ``[2, B]`` of every number over `ids`; empty where the run has not been evaluated."""
+        return self._known[1]
+
+    @cached_property
+    def _known(self) -> tuple[tuple[str, ...], dict[str, Floats]]:
+        if self.evaluation is None:
+            return (), {}
+        import numpy as np
+
+        from rationalizers.evaluation.store import read_columns
+
+        rows = read_columns(self.folder, self.evaluation.name)
+        ids = tuple(sorted(rows))
+        names = dict.fromkeys(name for row in rows.values() for name in row)
+        nothing = (0.0, 0.0)
+        return ids, {name: np.array([rows[one].get(name, nothing) for one in ids], np.float64).T for name in names}
 
     @cached_property
     def epochs(self) -> list[dict[str, Any]]:
@@ -76,8 +132,10 @@ class Result:
 
     @cached_property
     def examples(self) -> list[dict[str, Any]]:
-        """One mapping per test example."""
-        return _read_lines(self.folder / "rationales.jsonl")
+        """One mapping per example, as the evaluation explained it where there is one."""
+        if self.evaluation is None:
+            return _read_lines(self.folder / "rationales.jsonl")
+        return _read_lines(self.folder / "evaluation" / f"{self.evaluation.name}.rationales.jsonl")
 
 
 def read_result(folder: str | Path) -> Result:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from rationalizers.report.caveats import FLOORS
+from rationalizers.report.choice import draw, share_out
+from rationalizers.report.evaluation_panel import panels
 from rationalizers.report.figure import line_chart
 from rationalizers.report.highlight import agreement, card, key
 from rationalizers.report.page import brief, number, render
 from rationalizers.report.result import Result, read_result
 from rationalizers.report.seeds import SENTENCES
 from rationalizers.run import write_atomically
-
-T = TypeVar("T")
 
 NAMES = {
     "loss": "Loss",
@@ -113,6 +112,7 @@ def write_report(folder: Path, *, examples: int = 12) -> Path:
         nodes=any(name.startswith("node_") for name in result.test),
         floors=list(dict.fromkeys(name for row in plausibility for name in row["floors"])),
         curves=curves(result),
+        panels=panels(result),
         groups=groups,
         key=key([shown for each in groups for shown in each["cards"]]),
         config=yaml.dump(dict(result.config), Dumper=_WithoutAliases, sort_keys=False, allow_unicode=True),
@@ -201,19 +201,6 @@ def choose(records: Sequence[Mapping[str, Any]], count: int) -> dict[str, tuple[
     for record in sorted(records, key=draw):
         grouped[group(record)].append(record)
     return {name: (len(grouped[name]), members) for name, members in share_out(grouped, count).items()}
-
-
-def share_out(grouped: Mapping[str, Sequence[T]], count: int) -> dict[str, list[T]]:
-    """The first members of each group, ``count`` in all, taken in turn; a group that has too few leaves its places to others."""
-    turns = [(turn, name) for name, members in grouped.items() for turn in range(len(members))]
-    order = {name: place for place, name in enumerate(grouped)}
-    taken = sorted(turns, key=lambda each: (each[0], order[each[1]]))[: max(0, count)]
-    return {name: [members[turn] for turn, owner in taken if owner == name] for name, members in grouped.items() if members}
-
-
-def draw(record: Mapping[str, Any]) -> str:
-    """A fixed pseudo-random place for an example, the same in every run and on every machine."""
-    return hashlib.sha256(str(record["id"]).encode()).hexdigest()
 
 
 def group(record: Mapping[str, Any]) -> str:

@@ -1,19 +1,21 @@
 """Numbers over seeds: means with their spread, and paired differences with their uncertainty.
 
 Seeds are few, so intervals are Student's: in simulations of normal data, bootstrap intervals that promise 95 % cover the mean
-in 75 to 84 % of the cases with three to five seeds, t intervals in 93 to 97 %.
+in 75 to 84 % of the cases with three to five seeds, t intervals in 93 to 97 %. Examples are many, and are drawn again
+(`rationalizers.statistics`); their intervals do not know that another training gives another model.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from statistics import fmean, stdev
 
 from rationalizers.extras import require
-from rationalizers.report.page import MISSING, number, probability, spread
+from rationalizers.report.page import between, number, probability, spread
+from rationalizers.report.resampling import gap, interval
 from rationalizers.report.result import Result
 
 METRICS = {
@@ -44,12 +46,15 @@ GRAPHS = {
     "mean_mask": "mean mask",
     "leakage": "leakage",
 }
-# Of runs that were scored again (`rationalizers.fidelity`).
-FIDELITY = {
-    "fidelity_plus": "fidelity +",
-    "fidelity_minus": "fidelity −",
+# Of runs that were evaluated (`rationalizers.evaluation`).
+EVALUATED = {
+    "auprc": "AUPRC",
+    "comprehensiveness": "comprehensiveness",
+    "sufficiency": "sufficiency",
     "comprehensiveness_aopc": "comprehensiveness AOPC",
     "sufficiency_aopc": "sufficiency AOPC",
+    "leakage": "leakage",
+    "mask_signal": "mask signal",
 }
 SELECTIONS = {
     "model": "",
@@ -58,8 +63,10 @@ SELECTIONS = {
     "last": "last, same size",
     "all": "select all",
     "oracle": "oracle, same size",
+    "majority": "most frequent answer",
 }
 LEVEL = 0.95
+HOLM = "p is not corrected for the number of comparisons; Holm's is, for those of one metric"
 
 
 @dataclass(frozen=True)
@@ -71,12 +78,14 @@ class Row:
         selection: ``model`` or the name of a floor.
         n: how many runs.
         cells: mean and standard deviation (n − 1 in the denominator) of each metric; NaN where there is none.
+        intervals: 95 % intervals over examples, of the metrics that have one; floors have none.
     """
 
     method: str
     selection: str
     n: int
     cells: Mapping[str, tuple[float, float]]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def floor(self) -> bool:
@@ -98,12 +107,16 @@ class Row:
 
     def text(self) -> list[str]:
         """The cells to read; those of floors without their spread."""
-        return [spread(mean, math.nan if self.floor else deviation) for mean, deviation in self.cells.values()]
+        found = []
+        for name, (mean, deviation) in self.cells.items():
+            ends = f" {between(*self.intervals[name])}" if name in self.intervals else ""
+            found.append(spread(mean, math.nan if self.floor else deviation) + ends)
+        return found
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One method minus another in one metric, paired by seed.
+    """One method minus another in one metric, paired by seed and, where both were evaluated, by example.
 
     Args:
         method: the one.
@@ -114,6 +127,11 @@ class Difference:
         low: lower end of the 95 % interval; NaN where the differences have no spread.
         high: upper end likewise.
         p: two-sided p value of the paired t test likewise.
+        example_low: lower end of the 95 % interval over examples; NaN where numbers of single examples are not known.
+        example_high: upper end likewise.
+        example_p: its two-sided p value likewise.
+        p_holm: ``p`` corrected for the number of comparisons (`corrected`).
+        example_p_holm: ``example_p`` likewise.
     """
 
     method: str
@@ -124,31 +142,44 @@ class Difference:
     low: float
     high: float
     p: float
+    example_low: float = math.nan
+    example_high: float = math.nan
+    example_p: float = math.nan
+    p_holm: float = math.nan
+    example_p_holm: float = math.nan
 
     @property
     def known(self) -> bool:
-        """Whether it has an interval."""
+        """Whether it has an interval over seeds."""
         return not math.isnan(self.low)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether it has an interval over examples."""
+        return not math.isnan(self.example_low)
 
     def text(self) -> list[str]:
         """Number of seeds, difference, interval and p value to read."""
-        interval = f"[{number(self.low, sign=True)}, {number(self.high, sign=True)}]" if self.known else MISSING
-        return [str(self.n), number(self.difference, sign=True), interval, probability(self.p)]
+        return [str(self.n), number(self.difference, sign=True), between(self.low, self.high, sign=True), probability(self.p)]
+
+    def example_text(self) -> list[str]:
+        """Interval over examples and its p value to read."""
+        return [between(self.example_low, self.example_high, sign=True), probability(self.example_p)]
 
 
 def metrics_of(results: Iterable[Result]) -> dict[str, str]:
     """The metrics to show of some runs, with their names.
 
     `METRICS`, unless all runs are on graphs, `SENTENCES` where any run has one of them, of `GRAPHS` what any run on graphs has,
-    and of `FIDELITY` what any run has.
+    and of `EVALUATED` what any run has.
     """
     runs = [result.test.keys() for result in results]
-    on_graphs = [names for names in runs if names & (GRAPHS.keys() - METRICS.keys())]
+    on_graphs = [names for names in runs if names & (GRAPHS.keys() - METRICS.keys() - EVALUATED.keys())]
     return {
         **(METRICS if len(on_graphs) < len(runs) else {}),
         **(SENTENCES if any(SENTENCES.keys() & names for names in runs) else {}),
         **{name: shown for name, shown in GRAPHS.items() if any(name in names for names in on_graphs)},
-        **{name: shown for name, shown in FIDELITY.items() if any(name in names for names in runs)},
+        **{name: shown for name, shown in EVALUATED.items() if any(name in names for names in runs)},
     }
 
 
@@ -161,7 +192,8 @@ def rows(groups: Mapping[str, Sequence[Result]], metrics: Iterable[str]) -> list
             prefix = "" if selection == "model" else f"floor/{selection}/"
             values = {metric: values_of(results, prefix + metric) for metric in metrics}
             if not prefix or any(values.values()):
-                found.append(Row(method, selection, len(results), {name: _summary(each) for name, each in values.items()}))
+                cells = {name: _summary(each) for name, each in values.items()}
+                found.append(Row(method, selection, len(results), cells, {} if prefix else _intervals(results, metrics)))
     return found
 
 
@@ -181,13 +213,58 @@ def differences(groups: Mapping[str, Sequence[Result]], reference: str | None, m
     found = []
     for base, method in pairs:
         for metric in metrics:
-            left, right = (
-                {result.seed: result.test[metric] for result in groups[name] if _known(result, metric)} for name in (method, base)
-            )
-            paired = [left[seed] - right[seed] for seed in sorted(left.keys() & right.keys())]
-            if paired:
-                found.append(Difference(method, base, metric, len(paired), fmean(paired), *paired_t(paired)))
+            left, right = ({run.seed: run for run in groups[name] if _known(run, metric)} for name in (method, base))
+            common = sorted(left.keys() & right.keys())
+            if common:
+                paired = [left[seed].test[metric] - right[seed].test[metric] for seed in common]
+                drawn = gap([left[seed] for seed in common], [right[seed] for seed in common], metric)
+                over_examples = () if drawn is None else (drawn.low, drawn.high, drawn.p)
+                found.append(Difference(method, base, metric, len(paired), fmean(paired), *paired_t(paired), *over_examples))
     return found
+
+
+def corrected(found: Sequence[Difference]) -> list[Difference]:
+    """The same differences with p values corrected for how many of them are of one metric (`holm`)."""
+    adjusted = {}
+    for metric in {each.metric for each in found}:
+        places = [place for place, each in enumerate(found) if each.metric == metric]
+        seeds, examples = holm([found[place].p for place in places]), holm([found[place].example_p for place in places])
+        for place, p_holm, example_p_holm in zip(places, seeds, examples, strict=True):
+            adjusted[place] = replace(found[place], p_holm=p_holm, example_p_holm=example_p_holm)
+    return [adjusted[place] for place in range(len(found))]
+
+
+def pair_columns(found: Sequence[Difference]) -> tuple[list[str], Callable[[Difference], list[str]]]:
+    """Headings of differences, and what gives their texts: corrected p values where there are several, examples where known."""
+    several = len(found) > len({each.metric for each in found})
+    sampled = any(each.sampled for each in found)
+
+    def texts(each: Difference) -> list[str]:
+        row = [*each.text(), *([probability(each.p_holm)] if several else [])]
+        if sampled:
+            row += [*each.example_text(), *([probability(each.example_p_holm)] if several else [])]
+        return row
+
+    tests = ["p", *(["p, Holm"] if several else [])]
+    head = ["n", "difference", "95 % t interval", *tests, *(["95 % over examples", *tests] if sampled else [])]
+    return head, texts
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Adjust p values by Holm's step-down method: of m sorted ones, p̃_i = max_{j ≤ i} min(1, (m − j + 1) p_j).
+
+    At any level α, rejecting where p̃ ≤ α makes one false rejection or more with probability α at most, however the tests depend
+    on each other (Holm, 1979, A Simple Sequentially Rejective Multiple Test Procedure, https://www.jstor.org/stable/4615733).
+
+    Args:
+        values: p values; NaN is no test and stays.
+    """
+    adjusted, largest = list(values), 0.0
+    tests = sorted((p, place) for place, p in enumerate(values) if not math.isnan(p))
+    for rank, (p, place) in enumerate(tests):
+        largest = max(largest, min(1.0, (len(tests) - rank) * p))
+        adjusted[place] = largest
+    return adjusted
 
 
 def paired_t(paired: Sequence[float]) -> tuple[float, float, float]:
@@ -219,7 +296,14 @@ def values_of(results: Sequence[Result], metric: str) -> list[float]:
 
 
 def _known(result: Result, metric: str) -> bool:
-    return isinstance(result.test.get(metric), (int, float))
+    value = result.test.get(metric)
+    return isinstance(value, (int, float)) and not math.isnan(value)
+
+
+def _intervals(results: Sequence[Result], metrics: Iterable[str]) -> dict[str, tuple[float, float]]:
+    """Intervals over examples, of the runs that have the metric."""
+    found = {metric: interval([run for run in results if _known(run, metric)], metric) for metric in metrics}
+    return {name: (each.low, each.high) for name, each in found.items() if each is not None and not math.isnan(each.low)}
 
 
 def _summary(values: Sequence[float]) -> tuple[float, float]:

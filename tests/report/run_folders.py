@@ -96,3 +96,57 @@ def write_run(
     lines = records() if examples is None else examples
     (folder / "rationales.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
+
+
+def mean_of(values: Sequence[float | None]) -> list[tuple[float, float]]:
+    """The column of a mean over `records`: numerators and denominators; what is ``None`` does not count."""
+    return [(0.0, 0.0) if value is None else (value, 1.0) for value in values]
+
+
+def write_evaluation(
+    folder: Path,
+    columns: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    explained_by: str = "own",
+    absence: str = "compact",
+    split: str = "test",
+    name: str | None = None,
+    numbers: Mapping[str, float | None] | None = None,
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+    curve: Mapping[str, Sequence[float]] | None = None,
+    notes: Sequence[str] = (),
+    examples: Sequence[Mapping[str, Any]] | None = None,
+    **settings: Any,
+) -> str:
+    """Write an evaluation of a run as it is left behind, and return its name; ``columns`` are over the examples in their order.
+
+    Numbers are Σ a / Σ b of the columns, null where that is nothing; ``numbers`` are more of them.
+    """
+    name = name or f"{split}-{explained_by}-{absence}"
+    lines = records() if examples is None else examples
+    place = folder / "evaluation"
+    place.mkdir(exist_ok=True)
+    sums = {key: [sum(each) for each in zip(*pairs, strict=True)] for key, pairs in columns.items()}
+    told = {
+        "format": 1,
+        "name": name,
+        "settings": {
+            "split": split,
+            "explained_by": explained_by,
+            "attribution": None if explained_by == "own" else {"_target_": explained_by},
+            "absence": absence,
+            "fractions": [0.1, 0.5],
+            **settings,
+        },
+        "numbers": {**{key: a / b if b else None for key, (a, b) in sums.items()}, **(numbers or {})},
+        "intervals": dict(intervals or {}),
+        "curve": {"fractions": []} if curve is None else dict(curve),
+        "notes": list(notes),
+    }
+    rows = [
+        {"id": line["id"], "columns": {key: list(pairs[row]) for key, pairs in columns.items()}} for row, line in enumerate(lines)
+    ]
+    (place / f"{name}.json").write_text(json.dumps(told))
+    (place / f"{name}.examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (place / f"{name}.rationales.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return name

@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import pandas
 import pytest
 
 from rationalizers.report.comparison import compare
+from rationalizers.statistics import difference, estimate
 from tests.report.page_check import Page
-from tests.report.run_folders import PREDICTION, TEST, write_run
+from tests.report.run_folders import PREDICTION, TEST, mean_of, write_evaluation, write_run
 
 ACCURACY = {"full": (0.9, 0.94), "rnp": (0.8, 0.7)}
 
@@ -47,7 +49,10 @@ def test_differences(folders):
     row = frame[frame["metric"] == "accuracy"].iloc[0]
     assert (row["dataset"], row["method"], row["reference"], row["n"]) == ("toy", "rnp", "full", 2)
     assert row["difference"] == pytest.approx((-0.1 - 0.24) / 2)
-    assert list(frame.columns[-4:]) == ["difference", "low", "high", "p"]
+    assert list(frame.columns[5:9]) == ["difference", "low", "high", "p"]
+    assert list(frame.columns[9:]) == ["example_low", "example_high", "example_p", "p_holm", "example_p_holm"]
+    assert frame["example_p"].isna().all()
+    assert row["p_holm"] == row["p"]  # one pair
     pandas.testing.assert_frame_equal(frame, compare(folders).differences())  # one pair
 
 
@@ -117,3 +122,85 @@ def test_runs_without_evidence(tmp_path):
     assert comparison.table().index.get_level_values("selection").unique().tolist() == ["model"]
     assert comparison.differences()["metric"].tolist() == ["accuracy", "selected_share"]
     assert "–" in comparison.to_text()
+
+
+RIGHT = {("full", 0): [1, 1, 1, 0, 1, 1, 1, 1], ("full", 1): [1, 1, 1, 1, 1, 0, 1, 1], ("rnp", 0): [0, 0, 1, 0, 1, 0, 1, 1]}
+RIGHT |= {("rnp", 1): [0, 0, 1, 1, 0, 0, 0, 1]}
+
+
+@pytest.fixture
+def evaluated(tmp_path):
+    folders = []
+    for (method, seed), values in RIGHT.items():
+        folder = write_run(tmp_path, method=method, seed=seed)
+        columns = {
+            "accuracy": mean_of(values),
+            "comprehensiveness": mean_of([0.1 * seed, *[0.2] * 7]),
+            "floor/random/comprehensiveness": mean_of([0.1] * 8),
+            "mask_signal": mean_of(values),
+            "floor/majority/mask_signal": mean_of([0] * 8),
+        }
+        write_evaluation(folder, columns, numbers={"token_f1": 0.5 + seed / 10})
+        folders.append(folder)
+    return folders
+
+
+def test_intervals_over_examples_are_those_of_the_statistics(evaluated):
+    comparison = compare(evaluated)
+    full, rnp = (np.array([RIGHT[method, seed] for seed in (0, 1)], float) for method in ("full", "rnp"))
+    ones = np.ones((2, 8))
+    expected = estimate(rnp, ones)
+    row = comparison.table().loc[("toy", "rnp", "model")]
+    assert (row[("accuracy", "example_low")], row[("accuracy", "example_high")]) == (expected.low, expected.high)
+    assert math.isnan(row[("token_f1", "example_low")])  # it is not known example by example
+    gap = difference((rnp, ones), (full, ones))
+    frame = comparison.differences()
+    row = frame[frame["metric"] == "accuracy"].iloc[0]
+    assert tuple(row[["example_low", "example_high", "example_p"]]) == (gap.low, gap.high, gap.p)
+    assert row["difference"] == pytest.approx(gap.value)
+    text = f"0.438 ± 0.088 [{expected.low:.3f}, {expected.high:.3f}]"
+    for form in (comparison.to_text(), comparison.to_markdown().replace("\\", ""), Page(comparison.to_html()).text):
+        assert text in form
+        assert "mean ± standard deviation over n seeds [95 % interval over examples]" in " ".join(form.split())
+        assert "95 % over examples" in form
+    assert "most frequent answer" in comparison.to_text()
+
+
+def test_columns_of_evaluations_stand_where_a_run_has_them(evaluated, tmp_path):
+    plain = compare([write_run(tmp_path, method="plain")])
+    assert "comprehensiveness" not in plain.metrics
+    assert "over examples" not in plain.to_text()
+    found = list(compare(evaluated).metrics)
+    assert found[-2:] == ["comprehensiveness", "mask_signal"]
+    assert "token_precision" in found
+
+
+def test_runs_of_which_one_was_not_evaluated_have_no_interval_and_a_note(evaluated, tmp_path):
+    comparison = compare([*evaluated, write_run(tmp_path, method="rnp", seed=2)])
+    row = comparison.table().loc[("toy", "rnp", "model")]
+    assert math.isnan(row[("accuracy", "example_low")])
+    assert not math.isnan(row[("comprehensiveness", "example_low")])  # of the two runs that have it
+    assert any(
+        "rnp-toy-s2 has no comprehensiveness; the mean of rnp is that of its other runs" in note for note in comparison.notes
+    )
+
+
+def test_a_number_that_is_unknown_does_not_count(evaluated, tmp_path):
+    folder = write_run(tmp_path, method="rnp", seed=2)
+    write_evaluation(folder, {"accuracy": mean_of([1] * 8), "comprehensiveness": mean_of([None] * 8)})
+    table = compare([*evaluated, folder]).table()
+    assert table.loc[("toy", "rnp", "model"), ("comprehensiveness", "mean")] == pytest.approx((0.175 + 0.1875) / 2)
+
+
+def test_warnings_need_the_examples_and_come_with_every_form(evaluated, monkeypatch):
+    comparison = compare(evaluated)
+    assert not any("within the noise" in note for note in comparison.notes)
+    # Accuracy differs by half in eight examples; comprehensiveness is the same, token F1 the same in every seed.
+    assert comparison.warnings() == [
+        "toy: rnp − full is within the noise: accuracy (over seeds), comprehensiveness (over examples)."
+    ]
+    assert comparison.warnings("rnp")[0].startswith("toy: full − rnp is within the noise")
+    for form in (comparison.to_text(width=400), comparison.to_markdown(), Page(comparison.to_html()).text):
+        assert "rnp − full is within the noise" in form
+    monkeypatch.setattr("rationalizers.report.seeds.gap", None)
+    assert comparison.warnings() == comparison.told()[len(comparison.notes) :]  # nothing is drawn a second time

@@ -7,7 +7,7 @@ from rationalizers.report.comparison import compare
 from rationalizers.report.comparison_page import links, pair_rows, scales, side_by_side, write_comparison
 from rationalizers.report.seeds import Difference
 from tests.report.page_check import check_page
-from tests.report.run_folders import PREDICTION, TEST, record, records, write_run
+from tests.report.run_folders import PREDICTION, TEST, mean_of, record, records, write_evaluation, write_run
 
 HOSTILE = "<script>alert(1)</script>"
 NAN = float("nan")
@@ -124,3 +124,47 @@ def test_intervals_are_drawn_around_zero_on_the_scale_of_their_metric():
     assert first["cells"]["accuracy"]["at"] == pytest.approx({"mean": 62, "low": 26, "high": 98})
     assert first["cells"]["token_f1"]["at"]["mean"] == 50
     assert second["cells"]["accuracy"]["at"]["mean"] == pytest.approx(2)
+
+
+def test_intervals_over_examples_and_corrected_p_values_stand_below_their_numbers(tmp_path):
+    right = {"a": ([1] * 8, [1] * 7 + [0]), "b": ([1, 0] * 4, [0, 0] * 4), "c": ([1, 1, 0, 0] * 2, [1, 0] * 4)}
+    folders = []
+    for method, values in right.items():
+        for seed in (0, 1):
+            folders.append(write_run(tmp_path, method=method, seed=seed))
+            write_evaluation(folders[-1], {"accuracy": mean_of(values[seed])})
+    found = compare(folders)
+    page = comparison_page(folders, tmp_path / "c.html")
+    low, high = (found.table().loc[("toy", "b", "model"), ("accuracy", f"example_{end}")] for end in ("low", "high"))
+    assert page.row("b")[2] == f"0.250 ± 0.354 [{low:.3f}, {high:.3f}]"
+    assert "with 95 % intervals over examples" in page.text
+    each = next(each for each in found.pairs()["toy"] if (each.method, each.reference) == ("b", "a"))
+    interval, p = each.example_text()
+    assert f"examples {interval} p {p} (Holm {3 * each.example_p:.3f})" in page.row("b − a")[1]
+    alone = comparison_page(folders[:2], tmp_path / "alone.html")
+    assert "Holm " not in alone.text
+
+
+def test_an_attribution_stands_beside_the_model_with_its_own_explanation(tmp_path):
+    folder = write_run(tmp_path, method="full")
+    other = [record(id=line["id"], selected=[[0, 1]]) for line in records()]
+    write_evaluation(folder, {"accuracy": mean_of([1] * 8)}, explained_by="saliency", examples=other)
+    write_report(folder)
+    page = comparison_page([folder], tmp_path / "c.html", examples=1)
+    assert page.row("full + saliency")[2] == "1.000 [1.000, 1.000]"
+    groups = side_by_side(compare([folder]), "toy", 1)["groups"]
+    (cards,) = [example["cards"] for each in groups for example in each["examples"]]
+    assert [card["agreement"]["hits"] for card in cards.values()] == [1, 0]
+
+
+def test_what_is_within_the_noise_stands_before_the_numbers(tmp_path):
+    folders = [write_run(tmp_path, method=method, seed=seed, test={**TEST, "accuracy": value})
+        for method, values in {"a": (0.5, 0.9), "b": (0.8, 0.7)}.items() for seed, value in enumerate(values)]  # fmt: skip
+    told = comparison_page(folders, tmp_path / "c.html").text.partition("Test split")[0]
+    assert "toy: b − a is within the noise: accuracy (over seeds)." in told
+
+
+def test_another_split_is_called_by_its_name(tmp_path):
+    folder = write_run(tmp_path)
+    write_evaluation(folder, {"accuracy": mean_of([1] * 8)}, split="val")
+    assert "Val split" in comparison_page([folder], tmp_path / "c.html", split="val").text

@@ -6,7 +6,7 @@ import re
 import matplotlib
 import pytest
 
-from rationalizers.report.figure import SERIES, Curve, Point, curve_chart, line_chart, scatter_chart
+from rationalizers.report.figure import SERIES, Curve, Point, curve_chart, line_chart, scatter_chart, with_own_ids
 from tests.report.page_check import Page
 
 HOSTILE = "<script>alert(1)</script>"
@@ -53,6 +53,18 @@ def test_charts_of_one_page_share_no_id():
     ids = [re.findall(' id="([^"]*)"', line_chart(title, LINES, best=2)) for title in ("a", "b")]
     assert ids[0]
     assert not set(ids[0]) & set(ids[1])
+
+
+def test_a_drawing_can_be_shown_twice_on_a_page():
+    svg = along()
+    one, other = with_own_ids(svg, "a"), with_own_ids(svg, "b")
+    ids = [set(re.findall(' id="([^"]*)"', each)) for each in (one, other)]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+    for each, own in zip((one, other), ids, strict=True):
+        assert set(re.findall(r'(?:url\(#|href="#)([^")]*)', each)) <= own
+    assert Page(one).text == Page(svg).text
+    assert with_own_ids(svg, "a") == one
 
 
 def test_settings_of_matplotlib_are_left_alone():

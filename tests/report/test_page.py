@@ -3,7 +3,7 @@
 import jinja2
 import pytest
 
-from rationalizers.report.page import brief, duration, number, probability, render, spread
+from rationalizers.report.page import between, brief, duration, number, probability, render, spread
 
 NAN = float("nan")
 
@@ -21,6 +21,8 @@ def test_number(value, text):
 
 def test_number_with_sign_and_without_decimals():
     assert (number(0.25, sign=True), number(-0.25, sign=True), number(0.0, sign=True)) == ("+0.250", "−0.250", "+0.000")
+    assert (number(-0.0001), number(-0.0001, sign=True), number(-0.0005)) == ("0.000", "−0.000", "−0.001")
+    assert (between(0.1, 0.25), between(-0.1, 0.25, sign=True), between(NAN, NAN)) == ("[0.100, 0.250]", "[−0.100, +0.250]", "–")
     assert number(1999.0, digits=0) == "1,999"
 
 

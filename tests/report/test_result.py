@@ -6,7 +6,7 @@ import pytest
 
 from rationalizers.report.result import FILES, find_runs, read_result, read_results, read_runs
 from rationalizers.run import FORMAT
-from tests.report.run_folders import EPOCHS, TEST, records, write_run
+from tests.report.run_folders import EPOCHS, TEST, mean_of, record, records, write_evaluation, write_run
 
 
 def test_a_run_is_read_as_it_was_written(tmp_path):
@@ -87,3 +87,22 @@ def test_runs_become_a_tidy_frame(tmp_path):
     assert frame[frame["metric"] == "accuracy"]["value"].tolist() == [0.5, 0.6]
     assert frame["run"].tolist() == ["rnp-toy-s0"] * 2 + ["rnp-toy-s1"] * 2
     assert len(frame.attrs["notes"]) == 1
+
+
+def test_a_run_with_an_evaluation_has_its_numbers_examples_and_columns(tmp_path):
+    folder = write_run(tmp_path)
+    run = read_result(folder)
+    assert (run.evaluations, run.ids, dict(run.columns)) == ({}, (), {})
+    other = [record(id=line["id"], selected=[[0, 1]]) for line in records()]
+    name = write_evaluation(folder, {"accuracy": mean_of([1, None, *[0] * 6])}, explained_by="saliency", examples=other)
+    run = read_result(folder)
+    scored = run.with_evaluation(run.evaluations[name])
+    assert (scored.method, scored.test, scored.name) == ("rnp + saliency", {"accuracy": 1 / 7}, run.name)
+    assert scored.examples == other
+    assert scored.ids == tuple(f"t/{place}" for place in range(8))
+    assert scored.columns["accuracy"].tolist() == [[1, *[0] * 7], [1, 0, *[1] * 6]]
+    own = write_evaluation(folder, {"accuracy": mean_of([1] * 8)})
+    run = read_result(folder)
+    assert run.with_evaluation(run.evaluations[own]).method == "rnp"
+    assert run.with_test({"accuracy": 0.5}, explained_by="lime").method == "rnp + lime"
+    assert run.with_test({"accuracy": 0.5}).evaluation is None

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from rationalizers.report.result import read_result
-from rationalizers.report.seeds import METRICS, differences, paired_t, rows
+from rationalizers.report.seeds import METRICS, Difference, corrected, differences, holm, pair_columns, paired_t, rows
 from tests.report.run_folders import PREDICTION, TEST, write_run
 
 A = {0: 0.80, 1: 0.84, 2: 0.79, 3: 0.88}
@@ -67,3 +67,32 @@ def test_a_difference_reads_with_its_sign(tmp_path):
     # t with one degree of freedom: 12.706 · 0.01
     assert accuracy.text() == ["2", "−0.090", "[−0.217, +0.037]", "0.070"]
     assert constant.text() == ["2", "+0.000", "–", "–"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),  # R: p.adjust(c(.01, .04, .03, .005), "holm")
+        ([0.5, 0.6], [1.0, 1.0]),
+        ([0.2], [0.2]),
+        ([0.02, math.nan, 0.01], [0.02, math.nan, 0.02]),
+        ([], []),
+    ],
+)
+def test_holm(values, expected):
+    assert holm(values) == pytest.approx(expected, nan_ok=True)
+
+
+def test_p_values_are_corrected_for_the_comparisons_of_one_metric():
+    def of(metric, p, example_p):
+        return Difference("b", "a", metric, 3, 0.1, 0.0, 0.2, p, 0.0, 0.2, example_p)
+
+    found = corrected([of("accuracy", 0.01, 0.2), of("token_f1", 0.02, math.nan), of("accuracy", 0.04, 0.02)])
+    assert [each.p_holm for each in found] == [0.02, 0.02, 0.04]
+    assert [each.example_p_holm for each in found] == pytest.approx([0.2, math.nan, 0.04], nan_ok=True)
+    assert [each.p for each in found] == [0.01, 0.02, 0.04]
+    head, texts = pair_columns(found)
+    assert head == ["n", "difference", "95 % t interval", "p", "p, Holm", "95 % over examples", "p", "p, Holm"]
+    assert texts(found[0]) == ["3", "+0.100", "[+0.000, +0.200]", "0.010", "0.020", "[+0.000, +0.200]", "0.200", "0.200"]
+    single = Difference("b", "a", "accuracy", 3, 0.1, 0.0, 0.2, 0.01)
+    assert pair_columns([single])[0] == ["n", "difference", "95 % t interval", "p"]
