@@ -117,6 +117,7 @@ def test_a_run_folder_holds_what_it_promises_and_nothing_else(runs, method):
         "metrics.json",
         "timing.json",
         "rationales.jsonl",
+        "predictions.jsonl",
         "report.html",
     }
     assert [file.name for file in (folder / "assets").iterdir()] == ["vocabulary.json"]
