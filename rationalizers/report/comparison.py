@@ -17,6 +17,7 @@ from rationalizers.report.evaluated import with_evaluations
 from rationalizers.report.result import Result, read_results
 from rationalizers.report.seeds import HOLM, Difference, Row, corrected, differences, metrics_of, pair_columns, rows
 from rationalizers.report.setting import SECTIONS, flatten
+from rationalizers.report.stability import seed_rows, seed_table
 from rationalizers.report.table import Table, to_html, to_markdown, to_text
 from rationalizers.report.variant import natural, variants
 
@@ -196,6 +197,11 @@ class Comparison:
         return {dataset: rows(self.groups(dataset), self.metrics) for dataset in self.datasets}
 
     @cached_property
+    def seeds(self) -> dict[str, list[list[str]]]:
+        """Stability over seeds of what was evaluated, by data set (`rationalizers.report.stability`)."""
+        return {dataset: seed_rows(self.groups(dataset), dataset) for dataset in self.datasets}
+
+    @cached_property
     def _pairs(self) -> dict[str | None, dict[str, list[Difference]]]:
         return {}
 
@@ -261,6 +267,7 @@ class Comparison:
                 means,
             ),
             Table(f"Paired differences over n common seeds ({HOLM})", ["data", "pair", "metric", *head], paired, names=3),
+            seed_table([row for dataset in self.datasets for row in self.seeds[dataset]]),
         ]
         for dataset, dial in self.dials.items():
             tables += curve_tables(dataset, dial, self.pairs_at(dataset, reference), metrics)

@@ -82,6 +82,7 @@ def write_page(comparison: Comparison, path: str | Path, *, reference: str | Non
                 "chart": chart(dataset, comparison.means[dataset]),
                 "curves": curves(comparison, dataset, reference),
                 "pairs": pair_rows(differences, scales(differences)),
+                "stability": comparison.seeds[dataset],
                 "runs": {method: links(results, path) for method, results in groups.items()},
                 "examples": side_by_side(comparison, dataset, examples),
             }
