@@ -9,6 +9,7 @@ import torch
 
 from rationalizers.data.predictions import read_predictions
 from rationalizers.evaluation import Evaluation, evaluate, read_columns, read_evaluations
+from rationalizers.evaluation.columns import mean
 from rationalizers.evaluation.examine import examine
 from rationalizers.fidelity import FRACTIONS
 from rationalizers.metrics.eraser import faithfulness_scores
@@ -120,6 +121,12 @@ def test_the_run_keeps_it_in_erasers_format(evaluated):
     )
     assert len(numbers) > 10
     assert numbers == pytest.approx({name: found.numbers[name] for name in numbers}, abs=1e-6)
+
+
+def test_an_infinite_number_stays_infinite_and_an_unknown_one_does_not_count():
+    above, below = mean(torch.tensor([math.inf, math.nan, 1.0]))
+    assert above.tolist() == [math.inf, 0, 1]
+    assert below.tolist() == [1, 0, 1]
 
 
 def test_a_second_time_reads_it_back(evaluated, monkeypatch):

@@ -52,7 +52,8 @@ def columns(model: Rationalizer, batch: Batch, examined: Examined, *, fractions:
 def mean(values: Tensor) -> tuple[Tensor, Tensor]:
     """The column of a mean over examples; NaN does not count."""
     values = values.double()
-    return values.nan_to_num(nan=0.0), (~values.isnan()).double()
+    known = ~values.isnan()  # an infinite divergence is known
+    return values.masked_fill(~known, 0.0), known.double()
 
 
 def agreement(rationale: Rationale, batch: Batch, *, unit: str) -> Columns:
