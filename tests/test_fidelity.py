@@ -13,18 +13,7 @@ from rationalizers.build import build
 from rationalizers.fidelity import FRACTIONS, aopc, fidelity, removal
 from rationalizers.rationale import Rationale
 from rationalizers.segment import lengths, offsets
-from tests.graph.contract import ENCODER, TASKS, graph
-
-
-def classifier(task):
-    config = {
-        "_target_": "graph.methods.erm.ERM",
-        "task": TASKS[task],
-        "encoder": ENCODER,
-        "weights": {"task": 1.0},
-        "optimizer": {"lr": 0.01},
-    }
-    return build(config, Rationalizer).eval()
+from tests.graph.contract import TASKS, classifier, graph
 
 
 def explained(task, seed=0):

@@ -21,7 +21,7 @@ from rationalizers.metrics.areas import average_precision
 from rationalizers.metrics.faithfulness import divergence, entropy_fall
 from rationalizers.metrics.floors import floors
 from rationalizers.metrics.leakage import correctness
-from rationalizers.metrics.plausibility import with_evidence
+from rationalizers.metrics.plausibility import counted, with_evidence
 from rationalizers.metrics.ranking import roc_auc
 from rationalizers.rationale import Rationale
 from rationalizers.segment import segment_sum
@@ -38,9 +38,9 @@ def columns(model: Rationalizer, batch: Batch, examined: Examined, *, fractions:
     if "evidence" in batch.fields:
         words = None if rationale.level == "unit" else group(batch, "word")
         for name, selection in {"": rationale, **floors(rationale, batch)}.items():
-            counted = (selection, batch) if words is None else (words.gather(selection), words.batch)
+            of_words = (selection, batch) if words is None else (words.gather(selection), words.batch)
             prefix = f"floor/{name}/" if name else ""
-            found |= {f"{prefix}{key}": pair for key, pair in agreement(*counted, unit=model.unit).items()}
+            found |= {f"{prefix}{key}": pair for key, pair in agreement(*of_words, unit=model.unit).items()}
     for prefix in ("", "floor/random/"):
         found |= _faithfulness(model, examined.tensors, prefix, fractions=fractions)
     for name, values in sorted(examined.tensors.items()):  # as they come back from a file
@@ -59,8 +59,7 @@ def mean(values: Tensor) -> tuple[Tensor, Tensor]:
 def agreement(rationale: Rationale, batch: Batch, *, unit: str) -> Columns:
     """Of examples whose evidence is known: precision, recall and F1 of units, F1 per example, and ranking by scores."""
     truth, known = with_evidence(rationale, batch)
-    chosen = rationale.selected & rationale.selectable
-    hits, selected, gold = (segment_sum(each.double(), rationale.ptr) * known for each in (truth & chosen, chosen, truth))
+    hits, selected, gold = (each * known for each in counted(rationale, truth))
     each = 2 * hits / (selected + gold).clamp(min=1)
     found = {
         f"{unit}_precision": (hits, selected),

@@ -135,15 +135,16 @@ def evaluate(
             each = estimate(a.numpy(), b.numpy(), resamples=resamples, seed=seed)
             intervals[key] = (each.low, each.high)
     evaluation = Evaluation(store.name, settings, numbers, intervals, _curve(numbers, fractions), tuple(notes))
-    rows = [tensor_rows(found, [one for batch in batches for one in names_of(batch)]), _records(trained, data, pairs)]
+    records = _records(trained, data, pairs)
+    rows = tensor_rows(found, [record["id"] for record in records])
     # In the order of the split, as the run has its own.
     order = torch.cat([batch.index for batch in batches]).argsort(stable=True).tolist()
-    records = [rows[1][place] for place in order]
+    records, rows = ([each[place] for place in order] for each in (records, rows))
     if isinstance(trained.model.task, Classification) and "edges" not in records[0]:
         parts = [part for _, examined in pairs for part in _parts(examined, trained.model.task.names, fractions)]
         exported = export_predictions(records, annotations_of(trained.config, split))
         write_predictions(store.predictions, [replace(each, **parts[place]) for each, place in zip(exported, order, strict=True)])
-    store.close(evaluation, rows=[rows[0][place] for place in order], records=records)
+    store.close(evaluation, rows=rows, records=records)
     store.publish(evaluation)
     return evaluation
 
@@ -155,13 +156,6 @@ def _data(described: str, *, trust: tuple[str, ...]) -> RationaleData:
         data = build(json.loads(described), RationaleData)
         data.setup("test")
     return data
-
-
-def names_of(batch: Batch) -> list[str]:
-    """The name of each example; its row in the split where it has none."""
-    found = getattr(batch, "ids", None) or getattr(batch, "id", None) or [""] * batch.index.numel()
-    found = [found] if isinstance(found, str) else found
-    return [name or str(row) for name, row in zip(found, batch.index.tolist(), strict=True)]
 
 
 def _records(trained: Trained, data: RationaleData, pairs: Sequence[tuple[Batch, Examined]]) -> list[dict[str, Any]]:

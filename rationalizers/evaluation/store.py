@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from rationalizers.data.records import broken, records
 from rationalizers.evaluation.examine import Examined
 from rationalizers.run import PARTIAL, write_atomically, write_json
 
@@ -182,18 +184,13 @@ def read_columns(folder: Path, name: str) -> dict[str, dict[str, tuple[float, fl
         FileNotFoundError: the evaluation has no such file.
         ValueError: a line is not what it should be; names file and line.
     """
-    file = folder / FOLDER / f"{name}.examples.jsonl"
     found: dict[str, dict[str, tuple[float, float]]] = {}
-    for place, line in enumerate(file.read_text("utf-8").split("\n"), start=1):
-        if not line:
-            continue
+    for where, row in records(folder / FOLDER / f"{name}.examples.jsonl", Counter()):
         try:
-            row = json.loads(line)
             found[str(row["id"])] = {key: (_number(pair[0]), _number(pair[1])) for key, pair in row["columns"].items()}
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{file}:{place}: expected an example with 'id' and 'columns', got {line[:60]!r} ({error})"
-            ) from error
+        except (AttributeError, KeyError, TypeError) as error:
+            problem = f"expected an example with 'id' and 'columns', a numerator and a denominator by number ({error!r})"
+            raise broken(where, problem, "delete the evaluation and make it again") from error
     return found
 
 

@@ -21,13 +21,36 @@ from rationalizers.metrics.spans import best_iou, count, distinct, met
 from rationalizers.rationale import Rationale
 from rationalizers.segment import segment_sum
 
-__all__ = ["RationaleMetric", "SpanF1", "TokenAUPRC", "TokenF1", "average_precision", "best_iou", "f1", "ratio", "with_evidence"]
+__all__ = [
+    "RationaleMetric",
+    "SpanF1",
+    "TokenAUPRC",
+    "TokenF1",
+    "average_precision",
+    "best_iou",
+    "counted",
+    "f1",
+    "ratio",
+    "with_evidence",
+]
 
 
 def with_evidence(rationale: Rationale, batch: Batch) -> tuple[Tensor, Tensor]:
     """The human mask on selectable units ``[N]`` bool, and which examples have any ``[B]`` bool."""
     truth = batch.fields["evidence"].bool() & rationale.selectable
     return truth, batch.annotated & (segment_sum(truth.long(), rationale.ptr) > 0)
+
+
+def counted(rationale: Rationale, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """How many units of each example are selected evidence, selected, and evidence, ``[B]`` float64 each.
+
+    Args:
+        rationale: units with mask above one half are selected.
+        truth: evidence among the selectable units ``[N]`` bool.
+    """
+    chosen = rationale.selected & rationale.selectable
+    hits, selected, gold = (segment_sum(mask.double(), rationale.ptr) for mask in (truth & chosen, chosen, truth))
+    return hits, selected, gold
 
 
 class RationaleMetric(Metric):
@@ -72,8 +95,7 @@ class TokenF1(RationaleMetric):
     def update(self, rationale: Rationale, batch: Batch) -> None:
         """Count hits, selected and gold units of every example."""
         truth, known = with_evidence(rationale, batch)
-        chosen = rationale.selected & rationale.selectable
-        hits, selected, gold = (segment_sum(mask.double(), rationale.ptr) for mask in (truth & chosen, chosen, truth))
+        hits, selected, gold = counted(rationale, truth)
         counts = (selected > 0) | (gold > 0) if self.parity else known
         self._add(**sums(hits, selected, hits, gold, precise=counts, recalled=counts), skipped=(~known).sum())
 

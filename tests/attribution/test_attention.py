@@ -11,10 +11,11 @@ from rationalizers.base import Rationalizer
 from rationalizers.batch import Packed
 from rationalizers.build import build
 from rationalizers.encoders import pretrained as module
-from rationalizers.segment import lengths, offsets
+from rationalizers.segment import lengths
 from tests.attribution.test_gradient import FULL
 from tests.contract import ENCODER, LABELS, batch
 from tests.encoders.tiny_transformers import ARCHITECTURES, VOCABULARY, architecture, saved
+from tests.encoders.tiny_transformers import texts as random_texts
 from tests.tiny import MODELS
 
 SIZES = (5, 0, 2, 12, 9)
@@ -45,13 +46,7 @@ def folders(tmp_path_factory):
 
 
 def texts(sizes=SIZES, seed=0):
-    """Random examples that begin and end with a fixed unit, where they have any."""
-    generator = torch.Generator().manual_seed(seed)
-    ptr = offsets(torch.tensor(sizes, dtype=torch.long))
-    fixed = torch.zeros(sum(sizes), dtype=torch.bool)
-    for start, end in zip(ptr[:-1].tolist(), ptr[1:].tolist(), strict=True):
-        fixed[[start, end - 1] if end > start else []] = True
-    return Packed(units=torch.randint(5, VOCABULARY, (sum(sizes),), generator=generator), ptr=ptr, fixed=fixed)
+    return random_texts(sizes, seed)
 
 
 def cut(x, packed):

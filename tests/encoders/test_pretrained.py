@@ -22,6 +22,7 @@ from rationalizers.encoders import pretrained as module
 from rationalizers.encoders.sources import pretrained_folder
 from rationalizers.segment import lengths, offsets
 from tests.encoders.tiny_transformers import ARCHITECTURES, VOCABULARY, WIDTH, architecture, saved
+from tests.encoders.tiny_transformers import texts as random_texts
 from tests.tiny import fresh_process
 
 SIZES = (5, 0, 2, 12, 9, 0, 3)
@@ -57,13 +58,7 @@ def bert(folders):
 
 
 def texts(sizes=SIZES, seed=0):
-    """Random examples that begin and end with a fixed unit, where they have any."""
-    generator = torch.Generator().manual_seed(seed)
-    ptr = offsets(torch.tensor(sizes, dtype=torch.long))
-    fixed = torch.zeros(sum(sizes), dtype=torch.bool)
-    for start, end in zip(ptr[:-1].tolist(), ptr[1:].tolist(), strict=True):
-        fixed[[start, end - 1] if end > start else []] = True
-    return Packed(units=torch.randint(5, VOCABULARY, (sum(sizes),), generator=generator), ptr=ptr, fixed=fixed)
+    return random_texts(sizes, seed)
 
 
 def states(model, batch):

@@ -1,6 +1,10 @@
 """Transformers of every supported family with random weights, small enough to build in milliseconds."""
 
 import pytest
+import torch
+
+from rationalizers.batch import Packed
+from rationalizers.segment import offsets
 
 transformers = pytest.importorskip("transformers")
 
@@ -42,3 +46,13 @@ def saved(folder, family="bert", *, seed=0, large=True):
                 parameter.data.mul_(12)
     model.save_pretrained(folder)
     return model
+
+
+def texts(sizes, seed=0):
+    """Random examples that begin and end with a fixed unit, where they have any."""
+    generator = torch.Generator().manual_seed(seed)
+    ptr = offsets(torch.tensor(sizes, dtype=torch.long))
+    fixed = torch.zeros(sum(sizes), dtype=torch.bool)
+    for start, end in zip(ptr[:-1].tolist(), ptr[1:].tolist(), strict=True):
+        fixed[[start, end - 1] if end > start else []] = True
+    return Packed(units=torch.randint(5, VOCABULARY, (sum(sizes),), generator=generator), ptr=ptr, fixed=fixed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -28,6 +30,19 @@ ENCODER = {
     "dropout": 0.3,
     "virtual_node": True,
 }
+
+
+def classifier(task: str, **changes: Any) -> Rationalizer:
+    """A plain predictor of graphs with random weights."""
+    config = {
+        "_target_": "graph.methods.erm.ERM",
+        "task": TASKS[task],
+        "encoder": ENCODER,
+        "weights": {"task": 1.0},
+        "optimizer": {"lr": 0.01},
+        **changes,
+    }
+    return build(config, Rationalizer).eval()
 
 
 def graph(size: int, *, seed: int, query: int = 0, task: str = "classification") -> Graph:

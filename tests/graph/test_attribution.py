@@ -10,11 +10,10 @@ from torch_geometric.explain.algorithm import GNNExplainer as Theirs
 from graph.attribution import GNNExplainer, first_masks
 from graph.batch import Graph
 from rationalizers.attribution import Attribution
-from rationalizers.base import Rationalizer
 from rationalizers.build import build
 from rationalizers.segment import lengths
 from tests.contract import batch as texts
-from tests.graph.contract import ENCODER, TASKS, graph
+from tests.graph.contract import TASKS, classifier, graph
 
 SIZES = (7, 1, 9, 5)
 MODES = {"classification": "multiclass_classification", "binary": "binary_classification", "regression": "regression"}
@@ -22,15 +21,7 @@ MODES = {"classification": "multiclass_classification", "binary": "binary_classi
 
 def model(task="classification", **changes):
     torch.manual_seed(0)
-    config = {
-        "_target_": "graph.methods.erm.ERM",
-        "task": TASKS[task],
-        "encoder": ENCODER,
-        "weights": {"task": 1.0},
-        "optimizer": {"lr": 0.01},
-        **changes,
-    }
-    return build(config, Rationalizer).eval()
+    return classifier(task, **changes)
 
 
 def batch(sizes=SIZES, *, query=0, task="classification"):
