@@ -123,7 +123,7 @@ def gru(
     from torch.nn.utils.rnn import pack_sequence
 
     from rationalizers.batch import Packed
-    from rationalizers.data.module import LengthBuckets
+    from rationalizers.data.sampling import LengthBuckets
     from rationalizers.encoders import GRUEncoder
 
     torch.manual_seed(0)

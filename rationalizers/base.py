@@ -70,7 +70,7 @@ class Rationalizer(pl.LightningModule, ABC):
         soft: why masks stay soft in evaluation, or ``None`` where they are 0 or 1.
         unit: what the units are called in the names of metrics, ``token`` or ``node``.
         coupled: terms that put examples of a batch together, as the paper has it, and so depend on who is in it.
-        phase_unit: whether phase periods count ``epoch``s or ``step``s.
+        phase_unit: whether phase periods count ``epoch``s or ``step``s; or ``batch``, where each batch decides (`phase_of`).
     """
 
     leaks: ClassVar[str | None] = None
@@ -90,7 +90,10 @@ class Rationalizer(pl.LightningModule, ABC):
         self.optimizer_config = OptimizerConfig(**optimizer)
         soft = self.soft is not None
         self.scores = nn.ModuleDict(
-            {split: Scores(self.task, floors=split == "test", unit=self.unit, soft=soft) for split in ("val", "test")}
+            {
+                split: Scores(self.task, floors=split == "test", unit=self.unit, soft=soft, whole=split == "test")
+                for split in ("val", "test")
+            }
         )
 
     # The contract -----------------------------------------------------------------------------------------------------
@@ -126,9 +129,8 @@ class Rationalizer(pl.LightningModule, ABC):
         ends = accumulate(phase.period for phase in phases)
         return next(phase for phase, end in zip(phases, ends, strict=True) if place < end)
 
-    @property
-    def phase(self) -> Phase:
-        """The phase of the current step or epoch."""
+    def phase_of(self, batch: Batch) -> Phase:
+        """The phase of the current step or epoch; a method whose batches decide it says here how."""
         return self.phase_at(self.global_step if self.phase_unit == "step" else self.current_epoch)
 
     def loss(self, terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
@@ -147,7 +149,7 @@ class Rationalizer(pl.LightningModule, ABC):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Let only the groups of the active phase learn."""
-        active = self.phase.groups
+        active = self.phase_of(batch).groups
         for name, parameters in self._groups.items():
             for parameter in parameters:
                 parameter.requires_grad_(name in active)
@@ -161,7 +163,7 @@ class Rationalizer(pl.LightningModule, ABC):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The weighted loss of the active phase; logs it with every term."""
         output = self(batch)
-        loss = self.loss(output.terms, self.phase.weights)
+        loss = self.loss(output.terms, self.phase_of(batch).weights)
         size = batch.ptr.numel() - 1
         named = {f"train/{name}": term.detach() for name, term in output.terms.items()}
         self.log_dict(named, on_step=False, on_epoch=True, batch_size=size)
@@ -173,7 +175,7 @@ class Rationalizer(pl.LightningModule, ABC):
         self._update("val", batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """The same with floors."""
+        """The same with floors, and beside it the prediction on the whole input, which costs one more pass."""
         self._update("test", batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Output:
@@ -193,7 +195,10 @@ class Rationalizer(pl.LightningModule, ABC):
         scores = self.scores[stage]
         assert isinstance(scores, Scores)
         output = self(batch)
-        scores.update(output.logits, output.rationale, batch)
+        whole = None
+        if scores.whole is not None:
+            whole = self.task.predict(self.logits(batch, torch.ones_like(output.rationale.mask)))
+        scores.update(output.logits, output.rationale, batch, whole=whole)
 
     def _report(self, stage: str) -> None:
         scores = self.scores[stage]
@@ -220,8 +225,13 @@ class Rationalizer(pl.LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def _curve(self, group: str) -> Any:
-        """Learning-rate factor of a group after ``step`` optimizer steps of the run, counting only the group's own."""
+        """Learning-rate factor of a group after ``step`` optimizer steps of the run, counting only the group's own.
+
+        Where batches decide which groups learn, a group's own steps are spread over every epoch, and all steps count.
+        """
         total_steps = int(self.trainer.estimated_stepping_batches)
+        if self.phase_unit == "batch":
+            return lambda step: self.optimizer_config.factor(step / max(1, total_steps))
         per_unit = 1 if self.phase_unit == "step" else max(1, total_steps // max(1, self.trainer.max_epochs or 1))
 
         def own_steps(step: int) -> int:

@@ -13,8 +13,8 @@ from rationalizers.rationale import Rationale
 from rationalizers.segment import segment_sum
 
 
-def sparsity(share: Tensor, *, target: float) -> Tensor:
-    """Distance of the selected share to a target: mean_b | share_b − s |.
+def sparsity(share: Tensor, *, target: float, weight: Tensor | None = None) -> Tensor:
+    """Distance of the selected share to a target: mean_b w_b · | share_b − s |.
 
     The per-example form (Yu et al., 2021; Yue et al., 2023); several published codes compare the share of the whole batch
     instead, which depends on who is in it.
@@ -22,8 +22,23 @@ def sparsity(share: Tensor, *, target: float) -> Tensor:
     Args:
         share: of the selectable units of each example, ``[B]``.
         target: s in [0, 1].
+        weight: w of each example ``[B]``; ``None`` is one for all.
     """
-    return (share - target).abs().mean()
+    distance = (share - target).abs()
+    return (distance if weight is None else distance * weight).mean()
+
+
+def decisiveness(logits: Tensor) -> Tensor:
+    """How far predictions are from undecided, in nats: KL(p_b ‖ uniform) = log C − H(p_b), ``[B]``; 0 where classes are equal.
+
+    Source: Towards Faithful Explanations: Boosting Rationalization with Shortcuts Discovery (Yue et al., 2024,
+    https://arxiv.org/abs/2403.07955), in the direction of the released code.
+
+    Args:
+        logits: ``[B, C]``.
+    """
+    log_p = logits.log_softmax(-1)
+    return (log_p.exp() * log_p).sum(-1) + math.log(logits.shape[-1])
 
 
 def evidence(rationale: Rationale, batch: Batch) -> Tensor:

@@ -14,13 +14,11 @@ _POOLINGS = {"max": segment_max, "mean": segment_mean, "first": segment_first}
 ATTENTION = "attention"
 
 
-class Predictor(nn.Module):
-    """An encoder, its states pooled over the units, and a linear layer.
+class Reader(nn.Module):
+    """An encoder, and its states pooled over the units.
 
     Args:
         encoder: owned here, or shared with a selector.
-        outputs: logits of an example, C.
-        dropout: on the pooled state.
         pooling: ``max`` or ``mean`` over the units, the state of the ``first`` one ([CLS]), or ``attention``, Σ_t α_t h_t with
             α = softmax(w·h).
 
@@ -28,20 +26,53 @@ class Predictor(nn.Module):
         ValueError: another ``pooling``.
     """
 
-    def __init__(self, encoder: Encoder, *, outputs: int, dropout: float, pooling: str = "max") -> None:
+    def __init__(self, encoder: Encoder, *, pooling: str = "max") -> None:
         super().__init__()
         if pooling not in (*_POOLINGS, ATTENTION):
             raise ValueError(f"'pooling' must be one of {', '.join((*_POOLINGS, ATTENTION))}; got {pooling!r}")
         self.pooling = pooling
         self.encoder = encoder
         self.score = nn.Linear(encoder.width, 1) if pooling == ATTENTION else None
+
+    def pooled(self, batch: Batch, mask: Tensor, *, absence: str) -> Tensor:
+        """One state ``[B, D]`` for each example, of the units that ``mask [N]`` leaves visible; zero without any."""
+        h, visible = encode_visible(self.encoder, batch, mask, absence=absence)
+        return self._pool(h, visible.ptr)
+
+    def _pool(self, h: Tensor, ptr: Tensor) -> Tensor:
+        """One state for each example, ``[B, D]``."""
+        if self.score is None:
+            return _POOLINGS[self.pooling](h, ptr)
+        pooled, _ = split_pool(h, self._weights(h, ptr), ptr)
+        return pooled
+
+    def _weights(self, h: Tensor, ptr: Tensor) -> Tensor:
+        assert self.score is not None
+        return segment_softmax(self.score(h)[:, 0], ptr)
+
+
+class Predictor(Reader):
+    """A reader and a linear layer on its pooled state.
+
+    Args:
+        encoder: owned here, or shared with a selector.
+        outputs: logits of an example, C.
+        dropout: on the pooled state.
+        pooling: as of `Reader`.
+    """
+
+    def __init__(self, encoder: Encoder, *, outputs: int, dropout: float, pooling: str = "max") -> None:
+        super().__init__(encoder, pooling=pooling)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(encoder.width, outputs)
 
     def forward(self, batch: Batch, mask: Tensor, *, absence: str) -> Tensor:
         """Logits ``[B, C]`` from the units that ``mask [N]`` leaves visible; without any, from a zero state."""
-        h, visible = encode_visible(self.encoder, batch, mask, absence=absence)
-        logits: Tensor = self.head(self.dropout(self._pool(h, visible.ptr)))  # [B, C]
+        return self.decide(self.pooled(batch, mask, absence=absence))
+
+    def decide(self, pooled: Tensor) -> Tensor:
+        """Logits ``[B, C]`` from pooled states ``[B, D]``."""
+        logits: Tensor = self.head(self.dropout(pooled))
         return logits
 
     def attention(self, batch: Batch) -> Tensor:
@@ -70,14 +101,3 @@ class Predictor(nn.Module):
         h = self.encoder.states(batch)  # [N, D]
         largest = (h == segment_max(h, ptr)[owner]).to(h.dtype)
         return (largest / segment_sum(largest, ptr)[owner]).mean(1)
-
-    def _pool(self, h: Tensor, ptr: Tensor) -> Tensor:
-        """One state for each example, ``[B, D]``."""
-        if self.score is None:
-            return _POOLINGS[self.pooling](h, ptr)
-        pooled, _ = split_pool(h, self._weights(h, ptr), ptr)
-        return pooled
-
-    def _weights(self, h: Tensor, ptr: Tensor) -> Tensor:
-        assert self.score is not None
-        return segment_softmax(self.score(h)[:, 0], ptr)

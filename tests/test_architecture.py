@@ -24,7 +24,7 @@ LAYERS = (
     ("methods",),
 )
 # A method imports no other method but its parent.
-PARENTS: dict[str, str] = {"noise": "a2r"}
+PARENTS: dict[str, str] = {"noise": "a2r", "fr": "rnp", "ssr": "fr"}
 LIMIT = 400  # lines; half of that is the aim
 
 

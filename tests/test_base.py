@@ -74,6 +74,15 @@ class StepSeparator(Separator):
     phase_unit = "step"
 
 
+class BatchSeparator(Separator):
+    """The batch decides: one part learns from those that begin with an even row, the other from the rest."""
+
+    phase_unit = "batch"
+
+    def phase_of(self, batch):
+        return self.phases()[int(batch.index[0]) % 2]
+
+
 SETTINGS = {
     "task": {"_target_": "rationalizers.task.Classification", "labels": ["low", "high"]},
     "weights": {"task": 1.0, "size": 1.0},
@@ -85,7 +94,7 @@ def loader():
     return DataLoader([molecule(seed) for seed in range(16)], batch_size=4, collate_fn=GraphBatch.from_data_list)
 
 
-def fit(model, *, epochs, callbacks=()):
+def fit(model, *, epochs, callbacks=(), batches=None):
     trainer = pl.Trainer(
         max_epochs=epochs,
         logger=False,
@@ -95,7 +104,7 @@ def fit(model, *, epochs, callbacks=()):
         accelerator="cpu",
         callbacks=list(callbacks),
     )
-    trainer.fit(model, loader(), loader())
+    trainer.fit(model, loader() if batches is None else batches, loader())
     return trainer
 
 
@@ -148,6 +157,29 @@ def test_phases_can_count_steps():
     watch = Watch()
     fit(StepSeparator(**SETTINGS), epochs=2, callbacks=[watch])
     assert watch.moved == [{"separator"}, {"predictor"}, {"predictor"}] * 2 + [{"separator"}, {"predictor"}]
+
+
+def test_a_batch_can_decide_its_phase():
+    watch, rows = Watch(), [(0, 2), (1, 3), (5, 4), (6, 1)]
+    model = BatchSeparator(**SETTINGS | {"optimizer": {"lr": 0.01, "schedule": "linear"}})
+    batches = [GraphBatch.from_data_list([molecule(seed) for seed in each]) for each in rows]
+    fit(model, epochs=2, callbacks=[watch], batches=DataLoader(batches, batch_size=None))
+    assert watch.with_gradient == watch.moved == [{"separator"}, {"predictor"}, {"predictor"}, {"separator"}] * 2
+    # Steps of any group count, so that all rates reach zero together, with the last batch.
+    for group in ("separator", "predictor"):
+        assert [rates[group] for rates in watch.rates] == pytest.approx([0.01 * (1 - step / 8) for step in range(8)])
+
+
+def test_the_loss_is_that_of_the_phase_of_the_batch():
+    model, found = BatchSeparator(**SETTINGS), []
+    for row in (0, 1):
+        batch = GraphBatch.from_data_list([molecule(row)])
+        told = fit(model, epochs=1, batches=DataLoader([batch], batch_size=None)).callback_metrics
+        found.append([told[f"train/{name}"].item() for name in ("loss", "task", "size")])
+    (both, *terms), (task, alone, size) = found
+    assert both == pytest.approx(sum(terms))
+    assert task == pytest.approx(alone)
+    assert size > 0
 
 
 def test_each_group_counts_its_own_steps():

@@ -17,6 +17,8 @@ from torch_geometric.data import Data
 
 from rationalizers import training
 from rationalizers.base import OptimizerConfig
+from rationalizers.build import build
+from rationalizers.data.document import Source
 from rationalizers.load import load_rationalizer
 from rationalizers.run import read_config
 from rationalizers.training import train
@@ -112,7 +114,9 @@ def test_there_is_something_to_compose():
     assert ("toy_text", "full", None) in COMBINATIONS
     assert {("toy_graph", "grea", None), ("bace", "gsat", None)} <= set(COMBINATIONS)
     assert ("toy_text", "grea", None) not in COMBINATIONS
-    assert {("toy_text", "rnp", "soft"), ("toy_text", "rnp", "straight_through")} <= set(COMBINATIONS)
+    for method in ("rnp", "fr", "ssr_unif", "ssr_virt"):
+        assert {("toy_text", method, "soft"), ("toy_text", method, "straight_through")} <= set(COMBINATIONS)
+    assert {"toy_ssr", "movies_ssr", "movies512_bert_ssr_virt"} <= set(options("experiment"))
 
 
 @pytest.mark.parametrize(("data", "method", "selector"), COMBINATIONS)
@@ -168,6 +172,56 @@ def test_every_experiment_composes():
         assert check_targets(composed("train", [f"experiment={experiment}"])) >= 4, experiment
 
 
+def test_what_experiments_share_is_no_experiment():
+    shared = {file.stem for file in (CONF / "experiment" / "base").glob("*.yaml")}
+    assert shared == {"toy_ssr", "movies_ssr"}
+    # A file may have the name of what it is based on; then it is the experiment that the name means.
+    assert composed("train", ["experiment=toy_ssr"])["method"]["name"] == "ssr_unif"
+    assert composed("train", ["experiment=movies_ssr"])["method"]["name"] == "ssr_unif"
+
+
+@pytest.mark.parametrize("method", ["ssr_unif", "ssr_virt"])
+@pytest.mark.parametrize("data", ["toy", "movies"])
+def test_rows_of_the_comparison_of_labels_and_shortcuts_differ_in_what_they_say(data, method):
+    rows = {
+        row: composed("train", [f"experiment={data}_{row}", *([f"method={method}"] if row == "ssr" else [])])
+        for row in ("ssr", "ssr_parent", "ssr_labels", "ssr_rnp", "ssr_unlabelled")
+    }
+    assert len({config["name"] for config in rows.values()}) == len(rows)
+    ours, parent = (rows[row] for row in ("ssr", "ssr_parent"))
+    assert ours["method"]["name"] == method
+    # SSR and its parent differ in nothing but the strategy.
+    strategy = ("_target_", "weights", "legacy")
+    models = [
+        {name: value for name, value in config["method"]["model"].items() if name not in strategy} for config in (ours, parent)
+    ]
+    assert models[0] == models[1]
+    weights = [config["method"]["model"]["weights"] for config in (ours, parent)]
+    assert weights[0] == {**weights[0], **weights[1]}
+    assert ours["data"] == parent["data"]
+    assert (ours["encoder"], ours["trainer"]) == (parent["encoder"], parent["trainer"])
+    share = {row: (config["data"]["module"]["labelled_share"], config["data"]["module"]["part"]) for row, config in rows.items()}
+    quarter = (0.25, "all")
+    assert share == {
+        "ssr": quarter,
+        "ssr_parent": quarter,
+        "ssr_labels": quarter,
+        "ssr_rnp": (0.0, "all"),
+        "ssr_unlabelled": (0.25, "unlabelled"),
+    }
+
+
+def test_augmentations_are_chosen_by_name_and_add_up():
+    config = composed("train", ["method=ssr_unif", "augmentation@data.module.augmentation=[random,semantic]"])
+    assert list(config["data"]["module"]["augmentation"]) == ["random", "semantic"]
+    assert check_targets(config) == check_targets(composed("train", ["method=ssr_unif"])) + 2
+    assert composed("train", ["method=ssr_unif"])["data"]["module"]["augmentation"] == {}
+    for name in options("augmentation"):
+        one = composed("train", [f"augmentation@data.module.augmentation=[{name}]"])["data"]["module"]["augmentation"]
+        assert list(one) == [name]
+        check_targets(one)
+
+
 def test_an_experiment_has_the_last_word_before_the_command_line():
     dial = "data.module.corpus.shortcut"
     names = {composed("train", ["experiment=toy_dial", f"{dial}={value}"])["folder"] for value in (0.5, 0.75)}
@@ -219,17 +273,37 @@ def test_every_file_says_what_it_is_for_and_is_plain(file):
 SMOKE = [pytest.param(*each, id="-".join(filter(None, each))) for each in COMBINATIONS if each[0] in OFFLINE]
 
 
+def planted(folder, corpus):
+    """The shortcuts that a corpus was generated with, as if a run had discovered them."""
+    lines = []
+    for document in build(corpus, Source).load().splits["train"]:
+        evidence = {word for start, end, _ in document.spans for word in range(start, end)}
+        found = [word for word, mark in enumerate(document.fields["shortcut"]) if mark and word not in evidence]
+        spans = [[word, word + 1] for word in found]
+        lines.append(json.dumps({"id": document.id, "words": len(document.words), "spans": spans}))
+    folder.mkdir()
+    (folder / "shortcuts.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("data", "method", "selector"), SMOKE)
 def test_it_trains_two_steps_and_can_be_opened(data, method, selector, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "write_report", lambda folder: (folder / "report.html").write_text("short"))
     small = ["trainer=smoke", "trainer.accelerator=cpu", "data.module.labelled_share=0.5", f"runs={tmp_path}", *OFFLINE[data]]
+    if method.startswith("ssr"):
+        corpus = composed("train", OFFLINE[data])["data"]["module"]["corpus"]
+        known = planted(tmp_path / "discovered", corpus)
+        small += ["data.module.order=labelled_first", f"data.module.shortcuts={known}"]
     config = composed("train", [*overrides(data, method, selector), *small])
     folder = train(config)
     assert folder == tmp_path / f"{method}-{data}-s0"
     assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 2
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["epochs"] == 1
+    if method.startswith("ssr"):  # the first two batches are labelled
+        told = json.loads((folder / "metrics.jsonl").read_text())
+        assert told["train/shortcut" if method == "ssr_unif" else "train/imitation"] > 0
     assert all(isinstance(value, float) for value in metrics["test"].values())
     assert "???" not in yaml.safe_dump(read_config(folder))
     trained = load_rationalizer(folder)

@@ -293,7 +293,7 @@ def test_a_section_that_describes_nothing_is_refused(altered, section, message, 
         ({"model__encoder__hidden": 32}, "size mismatch"),
         ({"model__encoder__embedding": 5}, "size mismatch"),
         ({"model__encoder__layers": 2}, "Missing key"),
-        ({"model__shared_encoder": True}, "Unexpected key"),
+        ({"model___target_": "rationalizers.methods.fr.FR"}, "Unexpected key"),
         ({"model__task__labels": ["a", "b", "c"]}, "size mismatch"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rationalizers.batch import Packed
-from rationalizers.losses import evidence, sparsity
+from rationalizers.losses import decisiveness, evidence, sparsity
 from rationalizers.rationale import Rationale
 from rationalizers.segment import offsets
 
@@ -117,6 +117,13 @@ def test_sparsity_is_the_mean_distance_of_any_share():
     assert sparsity(torch.tensor([0.0, 0.5, 1.0, 0.25]), target=0.25).item() == pytest.approx((0.25 + 0.25 + 0.75 + 0) / 4)
 
 
+def test_sparsity_of_weighted_examples_is_still_a_mean_over_all():
+    share, weight = torch.tensor([0.0, 0.5, 1.0, 0.25]), torch.tensor([1.0, 0.0, 1.0, 0.5])
+    assert sparsity(share, target=0.5, weight=weight).item() == pytest.approx((0.5 + 0 + 0.5 + 0.125) / 4)
+    assert sparsity(share, target=0.5, weight=torch.ones(4)).equal(sparsity(share, target=0.5))
+    assert sparsity(share, target=0.5, weight=torch.zeros(4)) == 0
+
+
 def test_sparsity_pulls_towards_the_target_from_both_sides():
     for value, sign in ((0.9, 1), (0.1, -1)):
         mask = torch.full((4,), value, requires_grad=True)
@@ -185,3 +192,38 @@ def test_evidence_may_be_numbers_of_any_kind():
             labelled=torch.tensor([True]),
         )
         assert evidence(rationale, batch) == expected
+
+
+# Decisiveness
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_decisiveness_is_zero_where_all_classes_are_equal_and_log_of_them_at_certainty(classes):
+    even = torch.full((2, classes), 1.5, dtype=torch.float64)
+    torch.testing.assert_close(decisiveness(even), torch.zeros(2, dtype=torch.float64))
+    certain = torch.zeros(1, classes, dtype=torch.float64)
+    certain[0, -1] = 1e4
+    assert decisiveness(certain).item() == pytest.approx(math.log(classes))
+
+
+def test_decisiveness_by_hand():
+    # p = (3/4, 1/4): 3/4 · log(3/2) + 1/4 · log(1/2)
+    logits = torch.tensor([[math.log(3), 0.0], [0.0, 0.0]], dtype=torch.float64)
+    expected = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    torch.testing.assert_close(decisiveness(logits), torch.tensor([expected, 0.0], dtype=torch.float64))
+
+
+def test_decisiveness_is_the_divergence_from_uniform_and_not_to_it():
+    logits = torch.randn(5, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    uniform = torch.full((5, 4), 0.25, dtype=torch.float64)
+    expected = torch.nn.functional.kl_div(uniform.log(), logits.softmax(-1), reduction="none").sum(-1)
+    torch.testing.assert_close(decisiveness(logits), expected)
+    torch.testing.assert_close(decisiveness(logits + 7), expected)
+
+
+def test_decisiveness_pulls_towards_the_uniform_prediction_and_stays_finite():
+    logits = torch.tensor([[2.0, 0.0, -1.0], [1e4, -1e4, 0.0], [0.5, 0.5, 0.5]], requires_grad=True)
+    decisiveness(logits).sum().backward()
+    assert logits.grad.isfinite().all()
+    assert logits.grad[0, 0] > 0 > logits.grad[0, 2]
+    torch.testing.assert_close(logits.grad[2], torch.zeros(3), atol=1e-7, rtol=0)

@@ -8,7 +8,7 @@ import torch
 from rationalizers.absence import HIDING
 from rationalizers.batch import Packed
 from rationalizers.encoders import GRUEncoder
-from rationalizers.predictors import Predictor
+from rationalizers.predictors import Predictor, Reader
 from rationalizers.segment import lengths, offsets
 
 EVERYWHERE = (*HIDING, "state")
@@ -132,6 +132,33 @@ def test_dropout_acts_in_training_only(model):
 
 def test_a_shared_encoder_is_the_same_object(model):
     assert Predictor(model.encoder, outputs=2, dropout=0.0).encoder is model.encoder
+
+
+@pytest.mark.parametrize("pooling", ["max", "mean", "first", "attention"])
+@pytest.mark.parametrize("absence", EVERYWHERE)
+def test_a_predictor_is_a_reader_and_a_decision(pooling, absence):
+    encoder = GRUEncoder(vocabulary=60, mask_id=1, embedding=6, hidden=8)
+    predictor = Predictor(encoder, outputs=3, dropout=0.3, pooling=pooling).eval()
+    reader = Reader(encoder, pooling=pooling).eval()
+    reader.load_state_dict({name: value for name, value in predictor.state_dict().items() if name in reader.state_dict()})
+    assert set(predictor.state_dict()) - set(reader.state_dict()) == {"head.weight", "head.bias"}
+    batch = texts()
+    state = reader.pooled(batch, half(batch), absence=absence)
+    assert state.shape == (4, 8)
+    assert not state[1].any()  # no units
+    assert predictor.decide(state).equal(predictor(batch, half(batch), absence=absence))
+
+
+def test_a_decision_is_made_of_what_dropout_leaves(model):
+    pooled = torch.ones(4, 8)
+    assert model.decide(pooled).equal(model.head(pooled))
+    model.train()
+    assert not model.decide(pooled).equal(model.decide(pooled))
+
+
+def test_an_unknown_pooling_is_named(model):
+    with pytest.raises(ValueError, match="'pooling' must be one of max, mean, first, attention; got 'last'"):
+        Reader(model.encoder, pooling="last")
 
 
 def test_attention_pools_by_a_softmax_over_what_is_visible():

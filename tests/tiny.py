@@ -43,10 +43,12 @@ class TinyCorpus(Source):
 
     Args:
         query: whether each document comes with a question.
+        discovered: whether training documents come with their shortcuts, the word "Who"; two in three have none.
     """
 
-    def __init__(self, *, query: bool = False) -> None:
+    def __init__(self, *, query: bool = False, discovered: bool = False) -> None:
         self.query = ("was", "it", "good", "?") if query else ()
+        self.discovered = discovered
 
     def load(self) -> Corpus:
         """Generate it, the same every time."""
@@ -61,13 +63,15 @@ class TinyCorpus(Source):
         for place in places:
             words[place] = draw.choice(CUES[label])
         annotated = row % 7 != 6
+        shortcut = [int(word == "Who") for word in words]
+        known = {"discovered": shortcut} if self.discovered and name.startswith("train") else {}
         return Document(
             id=name,
             words=tuple(words),
             label=label,
             spans=tuple((place, place + 1, group) for group, place in enumerate(places)) if annotated else (),
             query=self.query,
-            fields={"shortcut": [int(word == "Who") for word in words]},
+            fields={"shortcut": shortcut, **known},
             annotated=annotated,
         )
 
@@ -79,6 +83,16 @@ ENCODER = {
     "embedding": 16,
     "hidden": 16,
     "dropout": 0.1,
+}
+_PARENT = {"task": 1.0, "sparsity": 0.1, "continuity": 0.01, "evidence": 2.0}
+_SSR = {
+    "task": "???",
+    "encoder": ENCODER,
+    "selector": {"_target_": "rationalizers.selectors.StraightThroughGumbel"},
+    "optimizer": {"lr": 0.05, "schedule": "linear"},
+    "share": 0.2,
+    "dropout": 0.0,
+    "absence": "mask_token",
 }
 MODELS: dict[str, dict[str, Any]] = {
     "full": {
@@ -96,6 +110,22 @@ MODELS: dict[str, dict[str, Any]] = {
         "weights": {"task": 1.0, "sparsity": 0.1, "continuity": 0.01, "evidence": 2.0},
         "optimizer": {"lr": 0.05, "schedule": "linear"},
         "share": 0.2,
+    },
+    "fr": {
+        **_SSR,
+        "_target_": "rationalizers.methods.fr.FR",
+        "weights": _PARENT,
+        "labelled_reads": "text",
+    },
+    "ssr_unif": {
+        **_SSR,
+        "_target_": "rationalizers.methods.ssr.SSRUnif",
+        "weights": {**_PARENT, "shortcut": 0.5},
+    },
+    "ssr_virt": {
+        **_SSR,
+        "_target_": "rationalizers.methods.ssr.SSRVirt",
+        "weights": {**_PARENT, "imitation": 0.5, "shortcut_task": 0.5, "virtual": 0.5},
     },
     "noise": {
         "_target_": "rationalizers.methods.noise.Noise",
@@ -124,7 +154,13 @@ def data_config(**changes: Any) -> dict[str, Any]:
 
 
 def run_config(
-    folder: Path, *, method: str = "rnp", model: Mapping[str, Any] | None = None, seed: int = 0, **trainer: Any
+    folder: Path,
+    *,
+    method: str = "rnp",
+    model: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    **trainer: Any,
 ) -> dict[str, Any]:
     """What `rationalizers.training.train` takes: three epochs of six batches, unless changed."""
     return plain(
@@ -134,7 +170,7 @@ def run_config(
             "seed": seed,
             "trust": ["tests"],
             "method": {"name": method, "model": {**MODELS[method], **(model or {})}},
-            "data": {"name": "tiny", "module": data_config(seed=seed)},
+            "data": {"name": "tiny", "module": data_config(seed=seed, **(data or {}))},
             "trainer": {
                 "max_epochs": 3,
                 "patience": 9,

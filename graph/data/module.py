@@ -12,7 +12,8 @@ from graph.batch import Graph
 from graph.data.corpus import SPLITS, GraphSource
 from graph.data.featurize import GraphFeaturizer
 from rationalizers.build import build
-from rationalizers.data.module import RationaleData, Rows, drawn
+from rationalizers.data.module import RationaleData
+from rationalizers.data.sampling import Rows, drawn
 
 
 class GraphData(RationaleData):

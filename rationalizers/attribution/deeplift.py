@@ -42,7 +42,7 @@ class DeepLift(Attribution):
     models here are linear to it. DeepLIFT of gated cells is discussed in Evaluating Neural Network Explanation Methods (Poerner,
     Roth, Schütze, 2018, https://arxiv.org/abs/1801.06422); the rule for maxima is ours. Attributions add up to f(e) − f(e⁰)
     (`completeness_gap`) through GRUs, convolutions of texts and graphs, and every pooling; other functions, such as the attention
-    and normalisation of Transformers, keep their derivative, and attributions then do not add up.
+    and normalisation, keep their derivative, and attributions then do not add up.
 
     Args:
         share: as in `Attribution`.

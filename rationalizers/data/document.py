@@ -19,9 +19,10 @@ class Document:
         query: words that are always visible and never selectable (the question of MultiRC, the claim of FEVER).
         fields: further facts, one number per word, by name (``sentence``, ``document``, ``shortcut``, ``aspect``).
         annotated: whether people marked evidence here; ``False`` means unknown, not "no evidence".
+        pieces: ids of each word's pieces where the text comes already cut, one at least for each; else none at all.
 
     Raises:
-        ValueError: a span or a field does not fit the words.
+        ValueError: a span, a field or the pieces do not fit the words.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Document:
     query: tuple[str, ...] = ()
     fields: Mapping[str, Sequence[float]] = field(default_factory=dict)
     annotated: bool = True
+    pieces: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.words)
@@ -40,15 +42,24 @@ class Document:
         for name, values in self.fields.items():
             if len(values) != n:
                 raise ValueError(f"document {self.id!r}: field {name!r} has {len(values)} values for {n} words")
+        if self.pieces and len(self.pieces) != n:
+            raise ValueError(
+                f"document {self.id!r}: there are pieces of {len(self.pieces)} words for {n} words; give all or none"
+            )
+        if not all(self.pieces):
+            place = self.pieces.index(())
+            raise ValueError(
+                f"document {self.id!r}: word {place} ({self.words[place]!r}) has no pieces; every word needs at least one"
+            )
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents in three splits, with their label names and what the reader met on the way.
+    """Documents in splits, with their label names and what the reader met on the way.
 
     Args:
         labels: class names; a document's label is one of them, its class index is the position here.
-        splits: ``train``, ``val`` and ``test``.
+        splits: ``train``, ``val`` and ``test``, and what else there is, by name (copies of training documents).
         report: counts worth telling a reader (tolerated defects, generator settings), by name.
     """
 

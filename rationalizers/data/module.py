@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from rationalizers.batch import Packed
 from rationalizers.build import build
+from rationalizers.data.augmentation import Augmentation, Material
 from rationalizers.data.document import Corpus, Document, Source
+from rationalizers.data.sampling import InTurn, LengthBuckets, LongestFirst, Rows, drawn
+from rationalizers.data.shortcuts import Shortcuts
 from rationalizers.data.statistics import WordStatistics
 from rationalizers.data.text import TextFeaturizer
 from rationalizers.featurizer import Featurizer
 from rationalizers.rewriting import Replacements
 
-T = TypeVar("T")
+Part = Literal["all", "labelled", "unlabelled"]
+Order = Literal["shuffled", "labelled_first"]
 
 
 class RationaleData(pl.LightningDataModule, ABC):
@@ -62,18 +67,26 @@ class TextData(RationaleData):
     """A corpus as batches of words or word pieces.
 
     Documents of the training split carry the field ``replaceable``: q of each unit's word at rate 1 (see `WordStatistics`), 0 on
-    fixed units.
+    fixed units. Where shortcuts are known, from ``shortcuts`` or from the corpus itself, they also carry ``discovered``.
+
+    An epoch is one pass over the training examples in a shuffled order; or, with ``labelled_first``, a pass over the labelled
+    ones, one over each of their augmented copies, and one over the rest, so that no batch mixes them.
 
     Args:
         corpus: description of a `Source`.
         featurizer: description of a `TextFeaturizer`.
         batch_size: examples in a batch.
         labelled_share: share of the annotated training examples whose evidence may be trained on, in [0, 1].
-        seed: of the order of training batches and of the labelled examples.
+        seed: of the order of training batches, of the labelled examples and of their copies.
         statistics: arguments of `WordStatistics`; ``None`` is ``{per: document}``.
+        part: training examples that are trained on: ``all``, ``labelled`` or ``unlabelled`` ones. Vocabulary and statistics are
+            those of all.
+        order: ``shuffled`` or ``labelled_first``.
+        shortcuts: run folder with shortcuts that were discovered by its model (`rationalizers.discovery`), or ``None``.
+        augmentation: by name, description of an `Augmentation` of the labelled examples; needs ``labelled_first``.
 
     Raises:
-        ValueError: a share or size outside these, or a split without documents.
+        ValueError: a share, size, part or order outside these, a split without documents, a part without examples.
     """
 
     def __init__(
@@ -85,15 +98,30 @@ class TextData(RationaleData):
         labelled_share: float = 0.0,
         seed: int = 0,
         statistics: Mapping[str, Any] | None = None,
+        part: str = "all",
+        order: str = "shuffled",
+        shortcuts: str | None = None,
+        augmentation: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"'batch_size' must be at least 1, got {batch_size}")
         if not 0 <= labelled_share <= 1:
             raise ValueError(f"'labelled_share' must be in [0, 1], got {labelled_share}")
+        for argument, value, known in (("part", part, get_args(Part)), ("order", order, get_args(Order))):
+            if value not in known:
+                raise ValueError(f"{argument!r} must be one of {', '.join(known)}; got {value!r}")
+        if augmentation and (order != "labelled_first" or part == "unlabelled"):
+            raise ValueError(
+                f"'augmentation' adds passes over copies of labelled examples, which needs order='labelled_first' and a 'part' "
+                f"that has them; got order={order!r}, part={part!r}"
+            )
         self.source, self.text = build(corpus, Source), build(featurizer, TextFeaturizer)
         self.statistics = WordStatistics(**({"per": "document"} if statistics is None else statistics))
         self.batch_size, self.labelled_share, self.seed = batch_size, labelled_share, seed
+        self.part, self.order = part, order
+        self.shortcuts = None if shortcuts is None else Path(shortcuts)
+        self.augmentation = {name: build(each, Augmentation) for name, each in (augmentation or {}).items()}
         self.splits: dict[str, list[Packed]] = {}
 
     def setup(self, stage: str | None = None) -> None:
@@ -110,16 +138,44 @@ class TextData(RationaleData):
         self.featurizer, self.report = self.text, corpus.report
         self.task = {"_target_": "rationalizers.task.Classification", "labels": list(corpus.labels)}
         labelled = self._labelled(train)
-        for split, documents in corpus.splits.items():
-            self.splits[split] = [
+        marked = None if self.shortcuts is None else Shortcuts.read(self.shortcuts)
+        splits = {
+            split: [
                 self.text.encode(
-                    self._replaceable(document) if split == "train" else document,
+                    self._trained_on(document, marked) if split == "train" else document,
                     index=row,
                     target=self._target(document, corpus),
                     labelled=split == "train" and row in labelled,
                 )
                 for row, document in enumerate(documents)
             ]
+            for split, documents in corpus.splits.items()
+        }
+        streams = self._streams(splits["train"])
+        if not any(streams):
+            raise ValueError(
+                f"no training example is in part={self.part!r}: {len(labelled)} of {len(train)} are labelled "
+                f"(labelled_share={self.labelled_share})"
+            )
+        self.splits = splits
+
+    @property
+    def labelled(self) -> list[Packed]:
+        """The training examples whose evidence may be trained on, in the order of the corpus."""
+        return [row for row in self.splits["train"] if bool(row.labelled)]
+
+    @cached_property
+    def augmented(self) -> dict[str, list[Packed]]:
+        """The copies of the labelled examples by the name of their augmentation; made when first asked for."""
+        material = Material(
+            labelled=self.labelled,
+            others=[row for row in self.splits["train"] if not bool(row.labelled)],
+            further={name: rows for name, rows in self.splits.items() if name not in ("train", "val", "test")},
+            run=self.shortcuts,
+            seed=self.seed,
+            vocabulary=self.text.vocabulary,
+        )
+        return {name: each.copies(material) for name, each in self.augmentation.items()}
 
     def replacements(self) -> Replacements:
         """The words of the training split as replacements: how likely each is drawn, and its units.
@@ -133,21 +189,40 @@ class TextData(RationaleData):
         return Replacements(probability=self.statistics.probability, units=units, ptr=ptr)
 
     def batches(self, split: str, *, epoch: int = 0) -> DataLoader[Any]:
-        """Batches of similar length: shuffled for ``train``, longest first otherwise."""
-        rows = self.splits[split]
-        size = torch.tensor([row.units.shape[0] for row in rows])
-        if split == "train":
-            sampler: Sampler[list[int]] = LengthBuckets(size, batch_size=self.batch_size, seed=self.seed, epoch=epoch)
-        else:
-            sampler = LongestFirst(size, batch_size=self.batch_size)
+        """Batches of similar length: in the order of the epoch for ``train``, longest first otherwise."""
+        if split != "train":
+            rows = self.splits[split]
+            return self._loader(rows, LongestFirst(_sizes(rows), batch_size=self.batch_size))
+        streams = [stream for stream in self._streams(self.splits["train"], copies=True) if stream]
+        order = [
+            LengthBuckets(_sizes(stream), batch_size=self.batch_size, seed=self.seed, epoch=epoch, stream=number)
+            for number, stream in enumerate(streams)
+        ]
+        rows = [row for stream in streams for row in stream]
+        return self._loader(rows, order[0] if len(order) == 1 else InTurn(order, sizes=[len(stream) for stream in streams]))
+
+    def _streams(self, rows: Sequence[Packed], *, copies: bool = False) -> list[list[Packed]]:
+        """The training examples of every pass of an epoch."""
+        own = [row for row in rows if bool(row.labelled)] if self.part != "unlabelled" else []
+        rest = [row for row in rows if not bool(row.labelled)] if self.part != "labelled" else []
+        if self.order == "shuffled":
+            return [[row for row in rows if self.part == "all" or bool(row.labelled) == (self.part == "labelled")]]
+        return [own, *(self.augmented.values() if copies else ()), rest]
+
+    @staticmethod
+    def _loader(rows: list[Packed], sampler: Sampler[list[int]]) -> DataLoader[Any]:
         return DataLoader(Rows(rows), batch_sampler=sampler, collate_fn=Packed.collate)
 
     def _labelled(self, documents: Sequence[Document]) -> set[int]:
-        annotated = [row for row, document in enumerate(documents) if document.annotated and document.spans]
+        annotated = [row for row, document in enumerate(documents) if document.annotated]
         return drawn(annotated, share=self.labelled_share, seed=self.seed)
 
-    def _replaceable(self, document: Document) -> Document:
-        return replace(document, fields={**document.fields, "replaceable": self.statistics.replacement(document)})
+    def _trained_on(self, document: Document, marked: Shortcuts | None) -> Document:
+        """A training document with what methods may want to know of its words."""
+        fields: dict[str, Sequence[float]] = {**document.fields, "replaceable": self.statistics.replacement(document)}
+        if marked is not None:
+            fields["discovered"] = marked.marks(document)
+        return replace(document, fields=fields)
 
     @staticmethod
     def _target(document: Document, corpus: Corpus) -> int:
@@ -156,67 +231,6 @@ class TextData(RationaleData):
         return corpus.labels.index(document.label)
 
 
-def drawn(rows: Sequence[int], *, share: float, seed: int) -> set[int]:
-    """A share of some rows, drawn by a seed; a larger share contains a smaller one."""
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(rows), generator=generator).tolist()
-    return {rows[i] for i in order[: round(share * len(rows))]}
-
-
-class Rows(torch.utils.data.Dataset[T]):
-    """Examples of a split as batches of one."""
-
-    def __init__(self, rows: Sequence[T]) -> None:
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, row: int) -> T:
-        return self.rows[row]
-
-
-class LengthBuckets(Sampler[list[int]]):
-    """Shuffled batches of examples with similar length: less waiting for the longest.
-
-    The examples are shuffled, cut into pools of ``pool`` batches, sorted by length within a pool, and the batches are shuffled
-    again. The order is a pure function of seed and epoch, so that a killed epoch can be replayed.
-
-    Args:
-        length: of every example ``[R]``.
-        batch_size: examples in a batch.
-        seed: of the order.
-        epoch: of the order.
-        pool: batches that are sorted together; 1 shuffles without regard to length.
-    """
-
-    def __init__(self, length: Tensor, *, batch_size: int, seed: int, epoch: int, pool: int = 16) -> None:
-        self.length, self.batch_size, self.seed, self.epoch, self.pool = length, batch_size, seed, epoch, pool
-
-    def __len__(self) -> int:
-        return -(-self.length.numel() // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        order = torch.randperm(self.length.numel(), generator=generator)
-        batches = [
-            batch
-            for pool in torch.split(order, self.batch_size * self.pool)
-            for batch in torch.split(pool[self.length[pool].argsort(stable=True)], self.batch_size)
-        ]
-        for place in torch.randperm(len(batches), generator=generator).tolist():
-            yield batches[place].tolist()
-
-
-class LongestFirst(Sampler[list[int]]):
-    """Batches in order of descending length, the same every time; running out of memory happens at once or never."""
-
-    def __init__(self, length: Tensor, *, batch_size: int) -> None:
-        self.length, self.batch_size = length, batch_size
-
-    def __len__(self) -> int:
-        return -(-self.length.numel() // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        order = self.length.argsort(descending=True, stable=True)
-        yield from (batch.tolist() for batch in torch.split(order, self.batch_size))
+def _sizes(rows: Sequence[Packed]) -> torch.Tensor:
+    """Units of each example ``[R]``."""
+    return torch.tensor([row.units.shape[0] for row in rows])

@@ -28,7 +28,8 @@ class PieceFeaturizer(TextFeaturizer):
     An example is ``[CLS] document [SEP]``, or ``[CLS] query [SEP] document [SEP]``, with whatever signs the tokenizer uses for
     these. They and the query are fixed. Every word is cut into pieces on its own, as the tokenizer does with text that is split
     into words already; one that yields no piece is the unknown token. Text never becomes a special token: a document's word
-    ``[MASK]`` is spelled out like any other (``split_special_tokens`` of the tokenizer), so that nobody can write one.
+    ``[MASK]`` is spelled out like any other (``split_special_tokens`` of the tokenizer), so that nobody can write one. A document
+    that comes already cut (`Document.pieces`) keeps its pieces.
 
     Making one reads nothing: the tokenizer comes with `fit` or `load`.
 
@@ -52,6 +53,7 @@ class PieceFeaturizer(TextFeaturizer):
         self._tokenizer: Any = None
         self._architecture: dict[str, Any] = {}
         self._pieces: dict[str, tuple[int, ...]] = {}
+        self._in_text: frozenset[int] = frozenset()
 
     def fit(self, documents: Iterable[Document]) -> None:
         """Read tokenizer and architecture of the pretrained encoder, and cut the words of the training split.
@@ -89,11 +91,11 @@ class PieceFeaturizer(TextFeaturizer):
         """Special tokens, query and document, one unit per piece.
 
         Raises:
-            ValueError: query and special tokens leave no room for the document.
+            ValueError: query and special tokens leave no room for the document; or it comes with pieces that no text has.
         """
         tokenizer = self._ready()
         lead = (*document.query, SEPARATOR) if document.query else ()
-        query, asked = self._units(document.query)
+        query, asked = _placed(self._cut(document.query))
         before, places = [tokenizer.cls_token_id, *query], [-1, *asked]
         if lead:
             before, places = [*before, tokenizer.sep_token_id], [*places, -1]
@@ -104,7 +106,8 @@ class PieceFeaturizer(TextFeaturizer):
                 f"the document in max_pieces={self.max_pieces}"
             )
         # Every word is one piece at least.
-        pieces, word = (each[:room] for each in self._units(document.words[:room], first=len(lead)))
+        words = self._given(document)[:room] if document.pieces else self._cut(document.words[:room])
+        pieces, word = (each[:room] for each in _placed(words, first=len(lead)))
         return Layout(
             units=torch.tensor([*before, *pieces, tokenizer.sep_token_id]),
             word=torch.tensor([*places, *word, -1]),
@@ -161,16 +164,23 @@ class PieceFeaturizer(TextFeaturizer):
         for token, row in tokens.items():
             names[row] = token
         self.vocabulary, self._tokenizer, self._architecture, self._pieces = tuple(names), tokenizer, architecture, {}
+        self._in_text = frozenset(tokens.values()) - (set(tokenizer.all_special_ids) - {tokenizer.unk_token_id})
 
     def _ready(self) -> Any:
         if self._tokenizer is None:
             raise ValueError("there is no tokenizer yet; call 'fit' or 'load' first")
         return self._tokenizer
 
-    def _units(self, words: Sequence[str], *, first: int = 0) -> tuple[list[int], list[int]]:
-        """Pieces of words, and the place of each one's word, counted from ``first``."""
-        pieces = self._cut(words)
-        return list(chain.from_iterable(pieces)), [place for place, each in enumerate(pieces, start=first) for _ in each]
+    def _given(self, document: Document) -> Sequence[tuple[int, ...]]:
+        """The pieces that a document comes with, none of them one that no text has."""
+        if foreign := set(chain.from_iterable(document.pieces)) - self._in_text:
+            place = next(place for place, pieces in enumerate(document.pieces) if not foreign.isdisjoint(pieces))
+            raise ValueError(
+                f"document {document.id!r}: the pieces of word {place} ({document.words[place]!r}) should be ids of the "
+                f"tokenizer other than special tokens, below {len(self.vocabulary)}; got {list(document.pieces[place])}. "
+                f"Give those of the tokenizer of {self.pretrained}, or none at all"
+            )
+        return document.pieces
 
     def _cut(self, words: Iterable[str]) -> list[tuple[int, ...]]:
         """Pieces of each word; every word type is cut once."""
@@ -188,6 +198,11 @@ class PieceFeaturizer(TextFeaturizer):
             for word, pieces in zip(unseen, cut["input_ids"], strict=True):
                 self._pieces[word] = tuple(pieces) or (tokenizer.unk_token_id,)
         return [self._pieces[word] for word in words]
+
+
+def _placed(pieces: Sequence[Sequence[int]], *, first: int = 0) -> tuple[list[int], list[int]]:
+    """Pieces of words one after the other, and the place of each one's word, counted from ``first``."""
+    return list(chain.from_iterable(pieces)), [place for place, each in enumerate(pieces, start=first) for _ in each]
 
 
 def _reduced(described: dict[str, Any]) -> dict[str, Any]:

@@ -108,8 +108,8 @@ class TextFeaturizer(Featurizer, ABC):
         """
         if not document.words:
             raise ValueError(f"document {document.id!r} has no words; every example needs at least one")
-        words = document.words[: self.max_words]
-        layout = self.layout(replace(document, words=words, spans=(), fields={}))
+        words, pieces = document.words[: self.max_words], document.pieces[: self.max_words]
+        layout = self.layout(replace(document, words=words, spans=(), fields={}, pieces=pieces))
         n, (first, last), lead = layout.units.shape[0], layout.inside, len(layout.lead)
         word = layout.word[first:last] - lead
         shown = int(word[-1]) + 1

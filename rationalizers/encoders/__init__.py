@@ -4,9 +4,10 @@ Padding exists only here.
 """
 
 from rationalizers.encoders.convolution import ConvolutionEncoder
+from rationalizers.encoders.embedding import EmbeddingEncoder
 from rationalizers.encoders.encoder import Encoder
 from rationalizers.encoders.gru import GRUEncoder
 from rationalizers.encoders.pretrained import PretrainedEncoder
 from rationalizers.encoders.vectors import read_vectors
 
-__all__ = ["ConvolutionEncoder", "Encoder", "GRUEncoder", "PretrainedEncoder", "read_vectors"]
+__all__ = ["ConvolutionEncoder", "EmbeddingEncoder", "Encoder", "GRUEncoder", "PretrainedEncoder", "read_vectors"]

@@ -5,23 +5,15 @@ Letters: ``B`` examples, ``N`` packed units, ``L`` longest example, ``D`` width,
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
 from rationalizers.batch import Batch
-from rationalizers.encoders.encoder import Encoder
-from rationalizers.encoders.sources import pretrained_folder
-from rationalizers.encoders.vectors import read_piece_vectors, read_vectors
+from rationalizers.encoders.embedding import EmbeddingEncoder
 from rationalizers.segment import lengths, owners
 
-log = logging.getLogger(__name__)
 
-
-class GRUEncoder(Encoder):
+class GRUEncoder(EmbeddingEncoder):
     """Word embeddings and a bidirectional gated recurrent unit (Cho et al., 2014, https://arxiv.org/abs/1406.1078).
 
     ``encode`` runs exactly over the units of each example, so neither padding nor company changes a state.
@@ -30,13 +22,14 @@ class GRUEncoder(Encoder):
         vocabulary: number of words V; row ``mask_id`` stands for absent words.
         mask_id: row of the mask word.
         embedding: width of an embedding.
-        hidden: width of a state, both directions together.
+        hidden: width D of a state, both directions together.
         layers: stacked GRUs.
         dropout: on embeddings and on states.
-        vectors: file of pretrained vectors in GloVe or word2vec text format (plain, ``.gz``), or ``None``.
-        pretrained: Transformer whose word-piece embeddings are the starting values, for units that are pieces of its tokenizer
-            (see `rationalizers.encoders.sources`), or ``None``.
-        freeze_vectors: keep the embedding table as it was initialised.
+        vectors: as in `EmbeddingEncoder`.
+        pretrained: likewise.
+        freeze_vectors: likewise.
+        norm: normalise the states of the last layer, h ↦ γ ⊙ (h − mean h) / sd h + β (Ba, Kiros and Hinton, 2016,
+            https://arxiv.org/abs/1607.06450), as the encoder of FR does (Liu et al., 2022, https://arxiv.org/abs/2209.08285).
 
     Raises:
         ValueError: ``hidden`` is odd, or both ``vectors`` and ``pretrained`` are given.
@@ -54,28 +47,24 @@ class GRUEncoder(Encoder):
         vectors: str | None = None,
         pretrained: str | None = None,
         freeze_vectors: bool = False,
+        norm: bool = False,
     ) -> None:
-        super().__init__()
         if hidden % 2:
             raise ValueError(f"'hidden' is shared by two directions and must be even, got {hidden}")
-        if vectors is not None and pretrained is not None:
-            raise ValueError(
-                f"starting values come from 'vectors' or from 'pretrained', not from both; got {vectors}, {pretrained}"
-            )
-        self.embedding_width, self.width, self.mask_id = embedding, hidden, mask_id
-        self.vectors, self.pretrained = vectors, pretrained
-        self.table = nn.Embedding(vocabulary, embedding)
-        nn.init.normal_(self.table.weight, std=embedding**-0.5)
-        self.table.weight.requires_grad_(not freeze_vectors)
-        self.dropout = nn.Dropout(dropout)
+        super().__init__(
+            vocabulary=vocabulary,
+            mask_id=mask_id,
+            embedding=embedding,
+            dropout=dropout,
+            vectors=vectors,
+            pretrained=pretrained,
+            freeze_vectors=freeze_vectors,
+        )
+        self.width = hidden
         widths = [embedding, *[hidden] * (layers - 1)]
         self.forwards = nn.ModuleList(nn.GRU(width, hidden // 2) for width in widths)
         self.backwards = nn.ModuleList(nn.GRU(width, hidden // 2) for width in widths)
-
-    def embed(self, batch: Batch) -> Tensor:
-        """Rows of the embedding table ``[N, embedding_width]``."""
-        e: Tensor = self.dropout(self.table(batch.units))
-        return e
+        self.norm = nn.LayerNorm(hidden) if norm else nn.Identity()
 
     def encode(self, e: Tensor, batch: Batch) -> Tensor:
         """Bidirectional states ``[N, D]``; the GRU has no positions, so gaps between units are invisible to it."""
@@ -88,35 +77,12 @@ class GRUEncoder(Encoder):
         mirrored = length[owner] - 1 - place  # [N], counted from the end
         longest = int(length.max())
         h = e
-        for forward, backward in zip(self.forwards, self.backwards, strict=True):
+        for layer, (forward, backward) in enumerate(zip(self.forwards, self.backwards, strict=True)):
+            below = self.dropout(h) if layer else h  # embeddings have had theirs
             directions = []
             for gru, step in ((forward, place), (backward, mirrored)):
-                padded = h.new_zeros(longest, length.numel(), h.shape[1]).index_put((step, owner), h)  # [L, B, ·]
+                padded = below.new_zeros(longest, length.numel(), below.shape[1]).index_put((step, owner), below)  # [L, B, ·]
                 states, _ = gru(padded)
                 directions.append(states[step, owner])  # [N, D/2]
-            h = self.dropout(torch.cat(directions, dim=1))  # [N, D]
-        return h
-
-    def mask_embedding(self) -> Tensor:
-        """The embedding of the mask word."""
-        return self.table.weight[self.mask_id]
-
-    @torch.no_grad()
-    def initialize(self, vocabulary: Sequence[str]) -> None:
-        """Copy pretrained vectors into the embedding table where the vocabulary has the word.
-
-        Raises:
-            FileNotFoundError: there are none where ``vectors`` or ``pretrained`` says.
-            ValueError: they do not fit the embedding table, or know no word.
-        """
-        if self.pretrained is not None:
-            self.table.weight.copy_(read_piece_vectors(pretrained_folder(self.pretrained), like=self.table.weight))
-            log.info("%s: vectors for all %d pieces", self.pretrained, self.table.num_embeddings)
-        if self.vectors is None:
-            return
-        found = read_vectors(Path(self.vectors), vocabulary, width=self.embedding_width)
-        if not found:
-            raise ValueError(f"{self.vectors}: none of the {len(vocabulary)} words of the vocabulary has a vector here")
-        for row, vector in found.items():
-            self.table.weight[row] = vector
-        log.info("%s: vectors for %d of %d words", self.vectors, len(found), len(vocabulary))
+            h = torch.cat(directions, dim=1)  # [N, D]
+        return self.dropout(self.norm(h))  # type: ignore[no-any-return]

@@ -33,7 +33,9 @@ Columns = dict[str, tuple[Tensor, Tensor]]
 def columns(model: Rationalizer, batch: Batch, examined: Examined, *, fractions: tuple[float, ...]) -> Columns:
     """Numerators and denominators ``[B]`` in float64 of every number, by name; floors are ``floor/<which>/<number>``."""
     rationale = examined.rationale(batch)
-    found = _prediction(model, batch, examined.tensors["logits"])
+    found = _prediction(model, batch, model.task.predict(examined.tensors["logits"]))
+    on_whole = _prediction(model, batch, examined.tensors["whole"])
+    found |= {f"whole_input/{name}": pair for name, pair in on_whole.items()}
     found["selected_share"] = mean(segment_sum(rationale.selected.double(), rationale.ptr) / _selectable(rationale))
     if "evidence" in batch.fields:
         words = None if rationale.level == "unit" else group(batch, "word")
@@ -78,10 +80,11 @@ def agreement(rationale: Rationale, batch: Batch, *, unit: str) -> Columns:
     return found
 
 
-def _prediction(model: Rationalizer, batch: Batch, logits: Tensor) -> Columns:
+def _prediction(model: Rationalizer, batch: Batch, predicted: Tensor) -> Columns:
+    """How right predictions are, as `Task.predict` has them."""
     if batch.y is None:
         return {}
-    right = correctness(model.task.predict(logits), batch.y, task=model.task)
+    right = correctness(predicted, batch.y, task=model.task)
     return {"mae": mean(-right)} if isinstance(model.task, Regression) else {"accuracy": mean(right)}
 
 

@@ -227,11 +227,11 @@ def _signal(trained: Trained, pairs: Sequence[tuple[Batch, Examined]], *, seed: 
 
 
 def _scores(trained: Trained, pairs: Sequence[tuple[Batch, Examined]], *, soft: bool) -> dict[str, float]:
-    """The numbers that training tells of a split, floors included."""
+    """The numbers that a run tells of its test split, floors and predictions on the whole input included."""
     model = trained.model
-    scores = Scores(model.task, floors=True, unit=model.unit, soft=soft and model.soft is not None)
+    scores = Scores(model.task, floors=True, unit=model.unit, soft=soft and model.soft is not None, whole=True)
     for batch, part in pairs:
-        scores.update(part.tensors["logits"], part.rationale(batch), batch)
+        scores.update(part.tensors["logits"], part.rationale(batch), batch, whole=part.tensors["whole"])
     return scores.compute()
 
 

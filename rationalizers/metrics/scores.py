@@ -1,4 +1,4 @@
-"""All numbers of a split: task, selection, plausibility, and the floors beside each plausibility number."""
+"""All numbers of a split: task, also on the whole input, selection, plausibility, and the floors beside the latter."""
 
 from __future__ import annotations
 
@@ -26,24 +26,47 @@ class Scores(nn.Module):
         floors: also score the selections of `rationalizers.metrics.floors` by every plausibility metric.
         unit: what the units are, ``token`` or ``node``; nodes are also ranked, and their edges.
         soft: masks are not 0 or 1 in evaluation.
+        whole: also score predictions on the whole input, by the metrics of the task.
     """
 
-    def __init__(self, task: Task, *, floors: bool = False, unit: str = "token", soft: bool = False) -> None:
+    def __init__(
+        self, task: Task, *, floors: bool = False, unit: str = "token", soft: bool = False, whole: bool = False
+    ) -> None:
         super().__init__()
         self.task = task
         self.loss = MeanMetric()
         self.prediction = prediction_metric(task)
+        self.whole = prediction_metric(task) if whole else None
         self.selection = Selection(soft=soft)
         self.plausibility = nn.ModuleDict(
             {name: nn.ModuleList(_metrics(unit)) for name in ("model", *(FLOORS if floors else ()))}
         )
         self.sentences = nn.ModuleDict({name: TokenF1(prefix="sentence") for name in self.plausibility})
 
-    def update(self, logits: Tensor, rationale: Rationale, batch: Batch) -> None:
+    def update(self, logits: Tensor, rationale: Rationale, batch: Batch, *, whole: Tensor | None = None) -> None:
         """Add a batch with targets; plausibility only counts where the batch carries evidence.
 
         Counted are words, or the units themselves where single units were selected; and sentences where those were.
+
+        Args:
+            logits: the deployed prediction ``[B, C]``.
+            rationale: what it was predicted from.
+            batch: the examples.
+            whole: what is predicted on the whole input ``[B, C]``, already as `Task.predict` has it: probabilities or values.
+
+        Raises:
+            ValueError: ``whole`` is missing where it is collected, is given where it is not, or has another shape than the logits.
         """
+        if self.whole is None and whole is not None:
+            raise ValueError("'whole' is not collected here and must be None; make Scores with whole=True to score it")
+        if self.whole is not None:
+            if whole is None or whole.shape != logits.shape:
+                got = "None" if whole is None else str(tuple(whole.shape))
+                raise ValueError(
+                    f"'whole' must be predictions on the whole input, [B, C] like the logits {tuple(logits.shape)}, got {got}; "
+                    "make Scores with whole=False to do without"
+                )
+            self.whole.update(whole, batch.y)
         loss, known = self.task.entries(logits, batch.y)
         self.loss.update(loss, weight=known.to(loss.dtype))
         self.prediction.update(self.task.predict(logits), batch.y)
@@ -64,11 +87,16 @@ class Scores(nn.Module):
                 self._sentences(name).update(sentences.gather(selection), sentences.batch)
 
     def compute(self) -> dict[str, float]:
-        """Every number by name; floors are ``floor/<which>/<metric>``. Metrics that never saw a batch are absent."""
+        """Every number by name; metrics that never saw a batch are absent.
+
+        Those on the whole input are ``whole_input/<metric>``, floors ``floor/<which>/<metric>``.
+        """
         if not self.loss.update_called:
             return {}
         numbers: dict[str, Tensor] = {"loss": self.loss.compute()}
         numbers |= self.prediction.compute()
+        if self.whole is not None:
+            numbers |= {f"whole_input/{name}": value for name, value in self.whole.compute().items()}
         numbers |= self.selection.compute()
         for name in self.plausibility:
             found: dict[str, Tensor] = {}
@@ -83,7 +111,7 @@ class Scores(nn.Module):
 
     def reset(self) -> None:
         """Start over."""
-        for metric in (self.loss, self.selection, self.prediction):
+        for metric in (self.loss, self.selection, self.prediction, *(() if self.whole is None else (self.whole,))):
             metric.reset()
         for name in self.plausibility:
             for metric in (*self._plausibility(name), self._sentences(name)):

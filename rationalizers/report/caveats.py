@@ -11,7 +11,7 @@ from rationalizers.report.page import number
 from rationalizers.report.reading import readings, selects_all
 from rationalizers.report.result import Result
 from rationalizers.report.seeds import Difference, values_of
-from rationalizers.report.setting import UNSET, differing, flatten
+from rationalizers.report.setting import UNSET, differing, texts
 from rationalizers.report.variant import natural
 
 FLOORS = {
@@ -111,7 +111,7 @@ def within_noise(found: Sequence[Difference], metrics: Mapping[str, str]) -> lis
 def _data(groups: Mapping[str, Sequence[Result]], dial: Dial | None) -> list[str]:
     """Keys of the data's configuration, other than its seed, that are not the same for all runs."""
     runs = [result for results in groups.values() for result in results]
-    settings = [flatten(result, ("data",)) for result in runs]
+    settings = texts(runs, ("data",))
     notes = []
     for key in differing(settings, [result.seed for result in runs]):
         if dial is not None and all(run.method in dial.lines for run in runs) and _moved(settings, key, dial):

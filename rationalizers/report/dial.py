@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rationalizers.report.result import Result
-from rationalizers.report.setting import SECTIONS, UNSET, differing, flatten, settings
+from rationalizers.report.setting import SECTIONS, UNSET, differing, settings, texts
 
 # Of numbers that change together, the one that stands first on the way of the data is the cause.
 CAUSES = ("data", "featurizer", "model", "trainer")
@@ -112,7 +112,7 @@ class _Numbers:
         self.methods: dict[str, list[Result]] = {}
         for run in sorted(runs, key=lambda each: (each.method, each.seed)):
             self.methods.setdefault(run.method, []).append(run)
-        self.texts = {name: [flatten(run, SECTIONS) for run in each] for name, each in self.methods.items()}
+        self.texts = {name: texts(each, SECTIONS) for name, each in self.methods.items()}
         seeds = {name: [run.seed for run in each] for name, each in self.methods.items()}
         self.differing = {name: differing(self.texts[name], seeds[name]) for name in self.methods}
         values = [settings(run, SECTIONS) for run in runs]

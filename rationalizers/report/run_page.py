@@ -18,14 +18,18 @@ from rationalizers.report.result import Result, read_result
 from rationalizers.report.seeds import SENTENCES
 from rationalizers.run import write_atomically
 
-NAMES = {
-    "loss": "Loss",
+PREDICTION = {
     "accuracy": "Accuracy",
     "macro_f1": "Macro F1 of the classes",
     "roc_auc": "ROC-AUC, mean over targets",
     "r2": "R²",
     "rmse": "Root mean squared error, in the unit of the data",
     "mae": "Mean absolute error, in the unit of the data",
+}
+NAMES = {
+    "loss": "Loss",
+    **PREDICTION,
+    **{f"whole_input/{name}": f"{shown}, on whole inputs" for name, shown in PREDICTION.items()},
     "selected_share": "Selected share",
     "mean_mask": "Mean of the mask",
     "leakage": "Leakage: change of the prediction when what was not selected is replaced",

@@ -26,6 +26,8 @@ METRICS = {
     "iou_f1@0.5": "IoU F1 at 0.5",
     "selected_share": "selected share",
 }
+# Beside the accuracy of runs that have it: a rationalizer whose mask hides nothing.
+WHOLE = {"whole_input/accuracy": "accuracy on whole inputs"}
 # Of runs whose method selects whole sentences.
 SENTENCES = {
     "sentence_f1": "sentence F1",
@@ -171,16 +173,18 @@ def metrics_of(results: Iterable[Result]) -> dict[str, str]:
     """The metrics to show of some runs, with their names.
 
     `METRICS`, unless all runs are on graphs, `SENTENCES` where any run has one of them, of `GRAPHS` what any run on graphs has,
-    and of `EVALUATED` what any run has.
+    of `EVALUATED` what any run has, and after the accuracy that on whole inputs, where any run has it.
     """
     runs = [result.test.keys() for result in results]
     on_graphs = [names for names in runs if names & (GRAPHS.keys() - METRICS.keys() - EVALUATED.keys())]
-    return {
+    found = {
         **(METRICS if len(on_graphs) < len(runs) else {}),
         **(SENTENCES if any(SENTENCES.keys() & names for names in runs) else {}),
         **{name: shown for name, shown in GRAPHS.items() if any(name in names for names in on_graphs)},
         **{name: shown for name, shown in EVALUATED.items() if any(name in names for names in runs)},
     }
+    first = {name: shown for name, shown in found.items() if name == "accuracy"}
+    return first | {name: shown for name, shown in WHOLE.items() if any(name in names for names in runs)} | found
 
 
 def rows(groups: Mapping[str, Sequence[Result]], metrics: Iterable[str]) -> list[Row]:

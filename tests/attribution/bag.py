@@ -23,12 +23,11 @@ MODELS = {
     "full, attention": {**FULL, "pooling": "attention"},
     "rnp": {
         **COMMON,
-        "_target_": "rationalizers.methods.rnp.RNP",
+        "_target_": "rationalizers.methods.fr.FR",
         "encoder": ENCODER,
         "selector": {"_target_": "rationalizers.selectors.StraightThroughGumbel", "temperature": 1.0},
         "weights": {"task": 1.0, "sparsity": 1.0, "continuity": 1.0, "evidence": 0.0},
         "share": 0.2,
-        "shared_encoder": True,
     },
     "a2r": {
         **COMMON,

@@ -41,6 +41,15 @@ def test_a_field_may_hold_numbers_that_are_not_whole():
     assert Document("r1", WORDS, fields={"replaceable": (0.5, 0.0, 2.5)}).fields["replaceable"] == (0.5, 0.0, 2.5)
 
 
+def test_pieces_come_for_all_words_or_none():
+    assert Document("r1", WORDS).pieces == ()
+    assert Document("r1", WORDS, pieces=((4,), (5, 6), (7,))).pieces == ((4,), (5, 6), (7,))
+    with pytest.raises(ValueError, match="document 'r1': there are pieces of 2 words for 3 words; give all or none"):
+        Document("r1", WORDS, pieces=((4,), (5, 6)))
+    with pytest.raises(ValueError, match=r"document 'r1': word 1 \('dull'\) has no pieces; every word needs at least one"):
+        Document("r1", WORDS, pieces=((4,), (), (7,)))
+
+
 def test_documents_are_values():
     document = Document("r1", WORDS, label="bad")
     assert document == Document("r1", WORDS, label="bad")

@@ -7,7 +7,7 @@ import torch
 
 from rationalizers.build import trusting
 from rationalizers.data.document import Corpus, Document, Source
-from rationalizers.data.module import LengthBuckets, LongestFirst, TextData
+from rationalizers.data.module import TextData
 from rationalizers.data.statistics import WordStatistics
 from rationalizers.segment import lengths
 from tests.tiny import SIZES, TinyCorpus, data_config
@@ -295,51 +295,3 @@ def test_a_batch_keeps_rows_targets_and_evidence_together():
             assert batch.fields["evidence"][units].equal(alone.fields["evidence"])
             assert batch.spans[batch.spans[:, 0] == b][:, 1:].equal(alone.spans[:, 1:])
             assert batch.ids[b] == alone.ids[0]
-
-
-# Samplers -------------------------------------------------------------------------------------------------------------
-
-LENGTH = torch.randint(1, 500, (203,), generator=torch.Generator().manual_seed(3))
-
-
-@pytest.mark.parametrize("batch_size", [1, 7, 29, 203, 500])
-@pytest.mark.parametrize("pool", [1, 4, 100])
-def test_buckets_hold_every_example_once_in_the_promised_number(batch_size, pool):
-    sampler = LengthBuckets(LENGTH, batch_size=batch_size, seed=1, epoch=2, pool=pool)
-    batches = list(sampler)
-    assert len(batches) == len(sampler)
-    assert sorted(chain(*batches)) == list(range(203))
-    assert list(sampler) == batches
-    assert max(len(batch) for batch in batches) == min(batch_size, 203)
-
-
-def waste(batches):
-    """Share of padding that a padded encoder would see."""
-    padded = sum(len(batch) * int(LENGTH[batch].max()) for batch in batches)
-    return 1 - int(LENGTH.sum()) / padded
-
-
-def test_buckets_hold_examples_of_similar_length():
-    pooled, plain = (waste(list(LengthBuckets(LENGTH, batch_size=8, seed=0, epoch=0, pool=pool))) for pool in (16, 1))
-    assert pooled < 0.25 * plain
-
-
-def test_buckets_are_shuffled_so_that_length_says_nothing_about_time():
-    batches = list(LengthBuckets(LENGTH, batch_size=8, seed=0, epoch=0, pool=100))
-    means = torch.tensor([LENGTH[batch].float().mean() for batch in batches])
-    steps = means.diff()
-    assert (steps > 0).any()
-    assert (steps < 0).any()
-
-
-def test_a_pool_of_one_ignores_length_when_it_makes_batches():
-    ours, theirs = (LengthBuckets(length, batch_size=8, seed=0, epoch=0, pool=1) for length in (LENGTH, LENGTH.flip(0)))
-    assert [sorted(batch) for batch in ours] == [sorted(batch) for batch in theirs]
-
-
-def test_longest_first_keeps_the_order_of_equal_lengths():
-    length = torch.tensor([3, 9, 3, 1, 9])
-    sampler = LongestFirst(length, batch_size=2)
-    assert list(sampler) == [[1, 4], [0, 2], [3]]
-    assert len(sampler) == 3
-    assert list(sampler) == list(sampler)

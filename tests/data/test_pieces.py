@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from rationalizers.base import Output
 from rationalizers.data.document import Document
 from rationalizers.data.pieces import PieceFeaturizer
 from rationalizers.data.text import SEPARATOR
+from rationalizers.data.words import WordFeaturizer
 from rationalizers.rationale import Rationale
 from rationalizers.rewriting import Replacements, replace_words, whole_words
 from rationalizers.segment import segment_groups
@@ -188,6 +190,62 @@ def test_words_outside_any_document(bert):
     assert [pieces.vocabulary[row] for row in units.tolist()] == ["bor", "##ing", "film", "[UNK]", "aw", "##ful", "##ly"]
     assert ptr.tolist() == [0, 2, 3, 4, 7]
     assert [each.tolist() for each in pieces.units_of(())] == [[], [0]]
+
+
+def already_cut(**more):
+    """REVIEW with other pieces than its words are cut into."""
+    names = ["the", "##ful", "is", "aw ##ing", "film", "[UNK]", "##p se mask"]
+    pieces = tuple(tuple(TOKENS.index(name) for name in each.split()) for each in names)
+    return replace(REVIEW, pieces=pieces, **more)
+
+
+def test_text_that_comes_already_cut_stays_so(bert):
+    pieces = fitted(bert)
+    packed = pieces.encode(already_cut())
+    assert " ".join(spelled(pieces, packed)) == "[CLS] the ##ful is aw ##ing film [UNK] ##p se mask [SEP]"
+    assert packed.fields["word"].tolist() == [-1, 0, 1, 2, 3, 3, 4, 5, 6, 6, 6, -1]
+    assert packed.fields["evidence"].int().tolist() == [0, 0, 0, 0, 1, 1, 1, 0, 1, 1, 1, 0]
+    assert packed.spans.tolist() == [[0, 4, 7, 0], [0, 8, 11, 1]]
+    assert packed.words == (REVIEW.words,)
+    # Its query is a query as any other.
+    asked = pieces.encode(already_cut(query=ASKED.query))
+    assert asked.units.tolist() == [*pieces.encode(ASKED).units[:5].tolist(), *packed.units[1:].tolist()]
+    # A batch may hold both kinds.
+    both = pieces.batch([REVIEW, already_cut()])
+    assert both.units.tolist() == [*pieces.encode(REVIEW).units.tolist(), *packed.units.tolist()]
+
+
+def test_the_tokenizers_own_pieces_change_nothing(bert):
+    pieces = fitted(bert)
+    own = replace(REVIEW, pieces=tuple(pieces._cut(REVIEW.words)))
+    assert pieces.encode(own).units.equal(pieces.encode(REVIEW).units)
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [({"max_pieces": 6}, 4), ({"max_pieces": 11}, 9), ({"max_words": 4}, 5), ({"max_words": 6, "max_pieces": 10}, 7)],
+)
+def test_pieces_that_come_with_the_text_are_cut_off_too(bert, options, kept):
+    whole = fitted(bert).encode(already_cut())
+    packed = fitted(bert, **options).encode(already_cut())
+    assert packed.units.tolist() == [*whole.units[: kept + 1].tolist(), TOKENS.index("[SEP]")]
+    assert packed.words == (REVIEW.words[: int(whole.fields["word"][kept]) + 1],)
+
+
+@pytest.mark.parametrize("piece", [-1, len(TOKENS), ROWS, TOKENS.index("[MASK]"), TOKENS.index("[SEP]"), TOKENS.index("[PAD]")])
+def test_pieces_that_no_text_has_are_refused(bert, piece):
+    document = Document("x", ("the", "film"), pieces=((5,), (6, piece)))
+    pieces = fitted(bert)
+    message = rf"document 'x': the pieces of word 1 \('film'\) should be ids of the tokenizer .* below 30; got \[6, {piece}\]"
+    with pytest.raises(ValueError, match=message):
+        pieces.encode(document)
+
+
+def test_a_vocabulary_of_words_takes_no_notice_of_pieces():
+    words = WordFeaturizer()
+    words.fit([REVIEW])
+    assert words.encode(already_cut()).units.equal(words.encode(REVIEW).units)
+    assert words.encode(already_cut()).spans.equal(words.encode(REVIEW).spans)
 
 
 # Cutting --------------------------------------------------------------------------------------------------------------

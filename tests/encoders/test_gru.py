@@ -1,6 +1,5 @@
-"""The GRU encoder against torch's own, and the vectors it begins with."""
+"""The GRU encoder against torch's own."""
 
-import logging
 from dataclasses import replace
 
 import pytest
@@ -12,7 +11,6 @@ from rationalizers.encoders import GRUEncoder
 from rationalizers.segment import lengths, offsets
 
 SIZES = (5, 1, 0, 12, 5, 0, 3)
-WORDS = ["<pad>", "<mask>", "film", "good", "at home"]
 
 
 def encoder(**changes):
@@ -132,51 +130,63 @@ def test_dropout_acts_in_training_only():
         assert (x == 0).float().mean() == pytest.approx(0.5, abs=0.04)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_normalisation_is_torchs_on_the_last_states_and_learns(layers):
+    plain, model, batch = encoder(layers=layers), encoder(layers=layers, norm=True), texts()
+    model.load_state_dict({**model.state_dict(), **plain.state_dict()})
+    h = states(model, batch)
+    torch.testing.assert_close(h, nn.functional.layer_norm(states(plain, batch), (8,)))
+    assert not torch.allclose(h, states(plain, batch))
+    with torch.no_grad():
+        model.norm.weight.mul_(3)
+        model.norm.bias.add_(1)
+    torch.testing.assert_close(states(model, batch), 3 * h + 1)
+    states(model, batch).square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in model.parameters())
+
+
+def test_dropout_comes_after_normalisation():
+    model, many = encoder(norm=True, dropout=0.5), texts((400, 100))
+    e = model.embed(many)
+    model.train()
+    h = model.encode(e, many)
+    model.eval()
+    kept = h != 0
+    torch.testing.assert_close(h[kept], 2 * model.encode(e, many)[kept])
+    assert kept.float().mean() == pytest.approx(0.5, abs=0.04)
+
+
+def test_states_above_the_first_layer_are_dropped_out_once():
+    # Of embeddings that are given, what the second layer reads and what it returns: two draws.
+    model, batch = encoder(layers=2, dropout=0.5), texts()
+    drops = []
+    model.dropout.register_forward_hook(lambda module, given, result: drops.append(tuple(result.shape)))
+    states(model, batch)
+    assert drops == [(26, 6), (26, 8), (26, 8)]
+
+
+def test_weights_keep_their_names_and_their_draws():
+    """Runs of earlier versions load, and the same seed gives the same model."""
+    names = [
+        "table.weight",
+        *(
+            f"{side}.0.{weight}_l0"
+            for side in ("forwards", "backwards")
+            for weight in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        ),
+    ]
+    torch.manual_seed(5)
+    weights = encoder().state_dict()
+    assert list(weights) == names
+    torch.manual_seed(5)
+    table = nn.Embedding(40, 6)
+    nn.init.normal_(table.weight, std=6**-0.5)
+    drawn = [table.weight, *nn.GRU(6, 4).parameters(), *nn.GRU(6, 4).parameters()]
+    assert all(weight.equal(other) for weight, other in zip(weights.values(), drawn, strict=True))
+    torch.manual_seed(5)
+    assert list(encoder(norm=True).state_dict()) == [*names, "norm.weight", "norm.bias"]
+
+
 def test_an_odd_width_is_named():
     with pytest.raises(ValueError, match="'hidden' is shared by two directions and must be even, got 7"):
         encoder(hidden=7)
-
-
-# Pretrained vectors
-
-
-def write(tmp_path, text):
-    path = tmp_path / "vectors.txt"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def test_initialize_copies_known_words_and_leaves_the_others(tmp_path, caplog):
-    path = write(tmp_path, "film 1 2\nelsewhere 5 6\nat home 3 4\n")
-    model = encoder(vocabulary=5, embedding=2, vectors=str(path))
-    before = model.table.weight.detach().clone()
-    assert not before[2].equal(torch.tensor([1.0, 2.0]))  # nothing is read before it is asked for
-    with caplog.at_level(logging.INFO):
-        model.initialize(WORDS)
-    assert model.table.weight[[2, 4]].tolist() == [[1, 2], [3, 4]]
-    assert model.table.weight[[0, 1, 3]].equal(before[[0, 1, 3]])
-    assert "vectors for 2 of 5 words" in caplog.text
-    assert model.table.weight.requires_grad
-
-
-def test_a_frozen_table_is_initialized_and_does_not_learn(tmp_path):
-    model = encoder(vocabulary=5, embedding=2, vectors=str(write(tmp_path, "film 1 2\n")), freeze_vectors=True)
-    model.initialize(WORDS)
-    assert model.table.weight[2].tolist() == [1, 2]
-    states(model, Packed(units=torch.tensor([2, 3]), ptr=torch.tensor([0, 2]))).sum().backward()
-    assert model.table.weight.grad is None
-    assert all(p.grad.any() for name, p in model.named_parameters() if not name.startswith("table"))
-
-
-def test_without_a_file_nothing_is_initialized():
-    model = encoder()
-    before = model.table.weight.detach().clone()
-    model.initialize(WORDS)
-    assert model.table.weight.equal(before)
-
-
-@pytest.mark.parametrize("text", ["other 1 2\n", "film 1 2 3\ngood 1 2 3\n"], ids=["other words", "other width"])
-def test_a_file_without_any_word_is_refused(tmp_path, text):
-    model = encoder(vocabulary=5, embedding=2, vectors=str(write(tmp_path, text)))
-    with pytest.raises(ValueError, match=r"vectors.txt: none of the 5 words of the vocabulary has a vector here"):
-        model.initialize(WORDS)

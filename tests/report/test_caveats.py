@@ -30,6 +30,10 @@ def test_other_data_is_listed_run_by_run(tmp_path):
     ]
 
 
+def test_one_run_for_all_seeds_is_no_other_data(tmp_path):
+    assert notes(tmp_path, *({**each, "data": {"shortcuts": "runs/fr-s0"}} for each in PAIR)) == []
+
+
 def test_data_sets_are_not_held_against_each_other(tmp_path):
     other = [{**each, "dataset": "other", "data": {"corpus": {"shortcut": 0.5}}} for each in PAIR]
     assert notes(tmp_path, *PAIR, *other) == []

@@ -1,0 +1,1 @@
+"""What stands in the place of shortcuts in copies of labelled examples."""
