@@ -10,13 +10,15 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
-from safetensors.torch import save_model
+from safetensors.torch import save_file
+from torch import Tensor
 
 from rationalizers.audit import leakage
 from rationalizers.base import Rationalizer
@@ -200,13 +202,19 @@ def _finish(model: Rationalizer, data: RationaleData, trainer: pl.Trainer, parti
     write_atomically(partial / "rationales.jsonl", "\n".join(lines) + "\n")
     export_run(partial)
     data.featurizer.save(partial / "assets")
-    save_model(model, str(partial / "model.safetensors"))
+    save_file(_weights(model), partial / "model.safetensors")
     seconds = history.seconds
     timing = {"fit_seconds": seconds, "seconds_per_epoch": seconds / max(1, len(history.rows))}
     if preparation.documents:
         timing |= {"encoding_seconds": preparation.seconds, "encoding_documents": preparation.documents}
     write_json(partial / "timing.json", timing)
     write_report(partial)
+
+
+def _weights(model: Rationalizer) -> dict[str, Tensor]:
+    """Every weight under one name, where parts share it under the first: safetensors' own choice differs from run to run."""
+    own = {name for name, _ in chain(model.named_parameters(), model.named_buffers())}
+    return {name: weight.contiguous() for name, weight in model.state_dict().items() if name in own}
 
 
 class History(Callback):

@@ -13,6 +13,7 @@ from rationalizers.absence import HIDING
 from rationalizers.base import Rationalizer
 from rationalizers.batch import Batch, Packed
 from rationalizers.build import build
+from rationalizers.metrics.prediction import prediction_metric
 from rationalizers.metrics.scores import Scores
 from rationalizers.segment import lengths, offsets
 
@@ -181,14 +182,26 @@ class Contract(ABC):
 
     def test_metrics_do_not_depend_on_the_batch(self, model):
         sizes = (7, 3, 12, 5, 9)
-        whole, parts = (Scores(model.task, floors=True, unit=model.unit) for _ in range(2))
-        output = model(self.batch(sizes))
-        whole.update(output.logits, output.rationale, self.batch(sizes))
-        for b, size in enumerate(sizes):
-            packed = self.example(size, seed=b)
-            output = model(packed)
-            parts.update(output.logits, output.rationale, packed)
-        assert whole.compute() == pytest.approx(parts.compute(), abs=1e-6)
+        together, parts = (Scores(model.task, floors=True, unit=model.unit, whole=True) for _ in range(2))
+        examples = [self.example(size, seed=b) for b, size in enumerate(sizes)]
+        for scores, batches in ((together, [self.batch(sizes)]), (parts, examples)):
+            for packed in batches:
+                output = model(packed)
+                everything = model.task.predict(model.logits(packed, torch.ones(packed.units.shape[0])))
+                scores.update(output.logits, output.rationale, packed, whole=everything)
+        assert together.compute() == pytest.approx(parts.compute(), abs=1e-6)
+
+    def test_tested_it_also_tells_what_it_predicts_from_whole_inputs(self, model):
+        packed = self.batch((7, 3, 12, 5, 9))
+        everything = model.task.predict(model.logits(packed, torch.ones(packed.units.shape[0])))
+        metric = prediction_metric(model.task)
+        metric.update(everything, packed.y)
+        model.validation_step(packed, 0)
+        model.test_step(packed, 0)
+        assert not any(name.startswith("whole_input/") for name in model.scores["val"].compute())
+        numbers = model.scores["test"].compute()
+        told = {name.removeprefix("whole_input/"): value for name, value in numbers.items() if name.startswith("whole_input/")}
+        assert told == pytest.approx({name: float(value) for name, value in metric.compute().items()}, abs=1e-6, nan_ok=True)
 
     # The forced mask ---------------------------------------------------------------------------------------------------
 

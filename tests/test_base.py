@@ -145,6 +145,22 @@ def test_a_graph_method_trains_is_scored_and_has_floors():
     assert not any("iou" in name for name in tested)
 
 
+def test_only_the_test_split_also_tells_what_is_predicted_from_whole_inputs():
+    torch.manual_seed(0)
+    model = Separator(**SETTINGS)
+    trainer = fit(model, epochs=1)
+    assert not any("whole_input" in name for name in trainer.callback_metrics)
+    tested = trainer.test(model, loader(), verbose=False)[0]
+    right, deployed = [], []
+    with torch.no_grad():
+        for batch in loader():
+            right += (model.logits(batch, torch.ones(batch.x.shape[0])).argmax(1) == batch.y).tolist()
+            deployed += (model(batch).logits.argmax(1) == batch.y).tolist()
+    assert right != deployed
+    assert tested["test/whole_input/accuracy"] == pytest.approx(sum(right) / 16)
+    assert tested["test/accuracy"] == pytest.approx(sum(deployed) / 16)
+
+
 def test_inactive_groups_get_no_gradient_and_stay_where_they_are():
     watch = Watch()
     fit(Separator(**SETTINGS), epochs=4, callbacks=[watch])

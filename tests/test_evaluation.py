@@ -3,18 +3,22 @@
 import json
 import math
 import shutil
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from rationalizers.data.predictions import read_predictions
 from rationalizers.evaluation import Evaluation, evaluate, read_columns, read_evaluations
-from rationalizers.evaluation.columns import mean
-from rationalizers.evaluation.examine import examine
+from rationalizers.evaluation.columns import columns, mean
+from rationalizers.evaluation.examine import Examined, examine
 from rationalizers.fidelity import FRACTIONS
 from rationalizers.metrics.eraser import faithfulness_scores
 from rationalizers.report import compare_results, read_results
+from rationalizers.task import Regression
 from rationalizers.training import train
+from tests.contract import example
 from tests.tiny import fresh_process, run_config
 
 INTEGRATED = {"_target_": "rationalizers.attribution.IntegratedGradients", "share": 0.2, "steps": 4}
@@ -48,6 +52,17 @@ def test_the_test_split_gives_the_numbers_of_the_run(evaluated, trained):
     assert {name: numbers[name] for name in told} == pytest.approx(told, abs=1e-6)
 
 
+def test_predictions_on_whole_inputs_are_those_of_the_run_and_have_an_interval(evaluated, trained):
+    folder, found = evaluated
+    told = json.loads((trained[1] / "metrics.json").read_text())["test"]
+    assert found.numbers["whole_input/accuracy"] == pytest.approx(told["whole_input/accuracy"])
+    low, high = found.intervals["whole_input/accuracy"]
+    assert low <= found.numbers["whole_input/accuracy"] <= high
+    # Nothing is absent from the whole input, so that the test of shift asks the same.
+    for row in read_columns(folder, found.name).values():
+        assert row["whole_input/accuracy"] == row["right_on_all"]
+
+
 def test_another_split_gives_that_splits_numbers(runs):
     told = json.loads((runs[1] / "metrics.json").read_text())["val"]
     found = evaluate(runs[1], split="val", tests=[], trust=["tests"], resamples=50)
@@ -62,6 +77,8 @@ def test_everything_is_asked_with_floors_and_intervals(evaluated):
     _, found = evaluated
     asked = {
         "accuracy",
+        "whole_input/accuracy",
+        "whole_input/macro_f1",
         "token_f1",
         "auprc",
         "comprehensiveness",
@@ -121,6 +138,18 @@ def test_the_run_keeps_it_in_erasers_format(evaluated):
     )
     assert len(numbers) > 10
     assert numbers == pytest.approx({name: found.numbers[name] for name in numbers}, abs=1e-6)
+
+
+def test_errors_of_numbers_on_whole_inputs_are_in_the_unit_of_the_data():
+    packed = example(5, seed=0)
+    model = SimpleNamespace(task=Regression(targets=["length"], mean=[3.0], std=[2.0]), unit="token")
+    packed = replace(packed, y=torch.tensor([[4.0]]))
+    rationale, parts = torch.tensor([1.0, 0, 1, 0, 0]), {name: torch.tensor([[7.5]]) for name in ("whole", "without", "alone")}
+    asked = {f"{floor}{name}": value for floor in ("", "floor/random/") for name, value in parts.items()}
+    asked |= {f"{floor}{name}_at": torch.zeros(0, 1, 1) for floor in ("", "floor/random/") for name in ("without", "alone")}
+    tensors = {"logits": torch.tensor([[0.0]]), "scores": rationale, "mask": rationale, **asked}
+    found = columns(model, packed, Examined(tensors, "unit"), fractions=())
+    assert [float(found[name][0]) for name in ("mae", "whole_input/mae")] == [1.0, 3.5]
 
 
 def test_an_infinite_number_stays_infinite_and_an_unknown_one_does_not_count():

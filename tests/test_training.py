@@ -174,7 +174,20 @@ def test_floors_stand_beside_the_numbers_of_the_test_split_only(runs):
     for floor in ("random", "first", "last", "all", "oracle"):
         assert f"floor/{floor}/token_f1" in summary["test"]
     assert not any(name.startswith("floor/") for name in summary["val"])
-    assert {name for name in summary["test"] if not name.startswith("floor/")} == set(summary["val"])
+    assert {name for name in summary["test"] if not name.startswith(("floor/", "whole_input/"))} == set(summary["val"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_test_split_also_tells_what_is_predicted_from_whole_inputs(runs, method):
+    summary = numbers(runs[method])
+    assert {name for name in summary["test"] if name.startswith("whole_input/")} == {
+        "whole_input/accuracy",
+        "whole_input/macro_f1",
+    }
+    assert not any(name.startswith("whole_input/") for name in summary["val"])
+    if method == "full":
+        assert summary["test"]["whole_input/accuracy"] == summary["test"]["accuracy"]
+        assert summary["test"]["whole_input/macro_f1"] == summary["test"]["macro_f1"]
 
 
 def test_times_are_kept_apart_from_what_is_reproducible(runs):
@@ -266,11 +279,12 @@ def test_numbers_do_not_depend_on_the_batch_size_of_evaluation(runs, method, bat
     with trusting(["tests"]):
         data = build({**read_config(runs[method])["data"], "batch_size": batch_size}, RationaleData)
     data.setup("test")
-    scores = Scores(trained.model.task, floors=True)
+    model, scores = trained.model, Scores(trained.model.task, floors=True, whole=True)
     with torch.no_grad():
         for batch in data.batches("test"):
-            output = trained.model(batch)
-            scores.update(output.logits, output.rationale, batch)
+            output = model(batch)
+            whole = model.task.predict(model.logits(batch, torch.ones(batch.units.shape[0])))
+            scores.update(output.logits, output.rationale, batch, whole=whole)
     assert scores.compute() == pytest.approx(numbers(runs[method])["test"], abs=1e-6)
 
 

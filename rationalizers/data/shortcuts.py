@@ -1,14 +1,17 @@
-"""Discovered shortcuts in the run folder of the model that discovered them: ``shortcuts.jsonl`` and ``shortcuts.json``.
+"""Discovered shortcuts, kept in the run folder of the model that discovered them (`rationalizers.discovery`).
 
-A line of ``shortcuts.jsonl`` is a labelled example, ``{"id": …, "words": n, "spans": [[start, end], …]}``; spans are half-open,
-in words of its document, of which the model saw the first n.
+=================== ==================================================================================================
+shortcuts.jsonl     one line per labelled training example, ``{"id": …, "words": n, "spans": [[start, end], …]}``: the
+                    words of its document, and the shortcuts among them, half-open
+shortcuts.json      settings, coverage of each class, agreement with planted shortcuts, warnings
+=================== ==================================================================================================
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,82 +20,75 @@ from rationalizers.data.records import broken, records, value
 from rationalizers.run import write_atomically
 
 LINES, SUMMARY = "shortcuts.jsonl", "shortcuts.json"
-REMEDY = "delete shortcuts.json and shortcuts.jsonl and discover them anew (rationalize-discover run=…)"
+REMEDY = f"delete {SUMMARY} and {LINES} and discover anew (rationalize-discover run=…)"
 
 
 @dataclass(frozen=True)
 class Shortcuts:
-    """Potential shortcuts of labelled examples.
+    """Potential shortcuts of the labelled training examples.
 
     Args:
-        folder: where they are kept.
-        words: number of words of each example that the model saw, by id.
-        spans: half-open, in words, of each example.
+        folder: the run folder that they are kept in.
+        words: number of words of each example's document, by id.
+        by_id: spans of each of these examples, half-open, in words.
     """
 
     folder: Path
     words: Mapping[str, int]
-    spans: Mapping[str, tuple[tuple[int, int], ...]]
+    by_id: Mapping[str, tuple[tuple[int, int], ...]]
 
     @classmethod
     def read(cls, folder: Path) -> Shortcuts:
         """Read those of a run folder.
 
         Raises:
-            FileNotFoundError: there are none.
+            FileNotFoundError: it has none.
             ValueError: a line is not what it should be; names file and line.
         """
-        file = folder / LINES
+        file = Path(folder) / LINES
         if not file.is_file():
-            raise FileNotFoundError(
-                f"{folder} holds no discovered shortcuts ({LINES}); make them: rationalize-discover run={folder}"
-            )
+            raise FileNotFoundError(f"{folder} has no {LINES}; discover the shortcuts first: rationalize-discover run={folder}")
         words: dict[str, int] = {}
-        spans: dict[str, tuple[tuple[int, int], ...]] = {}
+        by_id: dict[str, tuple[tuple[int, int], ...]] = {}
         for where, record in records(file, Counter()):
-            name, count = str(value(record, "id", where, str)), int(value(record, "words", where, int))
-            found = []
-            for span in value(record, "spans", where, list):
-                if not (isinstance(span, list) and len(span) == 2 and all(isinstance(end, int) for end in span)):
-                    raise broken(where, f"expected spans [start, end] in words, got {span!r}", REMEDY)
-                if not 0 <= span[0] < span[1] <= count:
-                    raise broken(where, f"span {span} does not lie within the {count} words of {name!r}", REMEDY)
-                found.append((span[0], span[1]))
+            name, count = value(record, "id", where, str), value(record, "words", where, int)
             if name in words:
-                raise broken(where, f"example {name!r} was listed before", REMEDY)
-            words[name], spans[name] = count, tuple(found)
-        return cls(folder, words, spans)
+                raise broken(where, f"expected each example once, got {name!r} again", REMEDY)
+            words[name] = count
+            by_id[name] = tuple(_span(each, count, where) for each in value(record, "spans", where, list))
+        return cls(Path(folder), words, by_id)
 
     def write(self) -> None:
         """Write ``shortcuts.jsonl``."""
-        lines: Iterable[str] = (
-            json.dumps(
-                {"id": name, "words": self.words[name], "spans": [list(span) for span in self.spans[name]]}, ensure_ascii=False
-            )
-            for name in self.words
-        )
-        write_atomically(self.folder / LINES, "".join(line + "\n" for line in lines))
+        rows = ({"id": name, "words": self.words[name], "spans": spans} for name, spans in self.by_id.items())
+        write_atomically(self.folder / LINES, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
     def marks(self, document: Document) -> list[int]:
-        """1 for each word of a document that is part of a shortcut, else 0; all 0 where the document was not looked at.
+        """1 for each word of a document that is part of a shortcut, else 0; all 0 for an example that is not listed.
 
         Raises:
-            ValueError: the document has fewer words than were looked at, or a mark is evidence.
+            ValueError: the document has another number of words than the one that was looked at, or a mark is evidence.
         """
         found = [0] * len(document.words)
-        if document.id not in self.words:
+        if document.id not in self.by_id:
             return found
-        if self.words[document.id] > len(document.words):
+        where = f"{self.folder / LINES}: example {document.id!r}"
+        if (words := self.words[document.id]) != len(found):
             raise ValueError(
-                f"{self.folder / LINES}: example {document.id!r} has {self.words[document.id]} words there and "
-                f"{len(document.words)} here; discover shortcuts on the corpus that is trained on"
+                f"{where}: expected the {words} words that its document had at discovery, got {len(found)}; train on the corpus "
+                "that these shortcuts are of, or discover those of this one"
             )
-        evidence = {word for start, end, _ in document.spans for word in range(start, end)}
-        for start, end in self.spans[document.id]:
-            for word in range(start, end):
-                if word in evidence:
-                    raise ValueError(
-                        f"{self.folder / LINES}: word {word} of example {document.id!r} is evidence and no shortcut; {REMEDY}"
-                    )
-                found[word] = 1
+        for start, end in self.by_id[document.id]:
+            found[start:end] = [1] * (end - start)
+        marked = {word for start, end, _ in document.spans for word in range(start, end) if found[word]}
+        if marked:
+            raise ValueError(f"{where}: expected no evidence among its shortcuts, got its word {min(marked)}; {REMEDY}")
         return found
+
+
+def _span(given: object, words: int, where: str) -> tuple[int, int]:
+    """A span, once it is known to be one within so many words."""
+    match given:
+        case [int(start), int(end)] if 0 <= start < end <= words:
+            return start, end
+    raise broken(where, f"expected spans [start, end) within its {words} words, got {given!r}", REMEDY)

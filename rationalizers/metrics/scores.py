@@ -29,9 +29,7 @@ class Scores(nn.Module):
         whole: also score predictions on the whole input, by the metrics of the task.
     """
 
-    def __init__(
-        self, task: Task, *, floors: bool = False, unit: str = "token", soft: bool = False, whole: bool = False
-    ) -> None:
+    def __init__(self, task: Task, *, floors: bool = False, unit: str = "token", soft: bool = False, whole: bool = False) -> None:
         super().__init__()
         self.task = task
         self.loss = MeanMetric()
@@ -55,7 +53,7 @@ class Scores(nn.Module):
             whole: what is predicted on the whole input ``[B, C]``, already as `Task.predict` has it: probabilities or values.
 
         Raises:
-            ValueError: ``whole`` is missing where it is collected, is given where it is not, or has another shape than the logits.
+            ValueError: ``whole`` is missing where it is collected, given where it is not, or not of the shape of the logits.
         """
         if self.whole is None and whole is not None:
             raise ValueError("'whole' is not collected here and must be None; make Scores with whole=True to score it")

@@ -1,5 +1,6 @@
 """All numbers of a split."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,13 +12,15 @@ from graph.batch import Graph
 from rationalizers.batch import Packed
 from rationalizers.metrics.floors import FLOORS, floors
 from rationalizers.metrics.plausibility import SpanF1, TokenAUPRC, TokenF1
+from rationalizers.metrics.prediction import prediction_metric
 from rationalizers.metrics.scores import Scores
 from rationalizers.metrics.selection import Selection
 from rationalizers.rationale import Rationale
 from rationalizers.segment import segment_runs
-from rationalizers.task import Classification
+from rationalizers.task import BinaryTasks, Classification, Regression
 
 PREDICTION = {"loss", "accuracy", "macro_f1"}
+WHOLE = {"whole_input/accuracy", "whole_input/macro_f1"}
 SELECTION = {"selected_share", "runs", "empty_share"}
 UNITS = {f"token_{name}{kind}" for name in ("precision", "recall", "f1") for kind in ("", "_macro")}
 SPANS = {"iou_f1@0.1", "iou_f1@0.5", "exact_f1"}
@@ -60,6 +63,19 @@ def split(count=11, **more):
     return [example(seed, **more) for seed in range(count)]
 
 
+def on_whole(batch):
+    """Probabilities of the three classes on whole inputs, of an example the same in any batch."""
+    each = [torch.randn(3, generator=torch.Generator().manual_seed(100 + row)) for row in batch.index.tolist()]
+    return torch.stack(each).softmax(1)
+
+
+def scored_whole(*updates):
+    scores = Scores(TASK, floors=True, whole=True)
+    for logits, rationale, batch in updates:
+        scores.update(logits, rationale, batch, whole=on_whole(batch))
+    return scores.compute()
+
+
 # Names
 
 
@@ -78,6 +94,14 @@ def test_every_plausibility_number_has_its_floors():
     numbers = scored(join(split()), floors=True)
     beside = {f"floor/{which}/{name}" for which in FLOORS for name in PLAUSIBILITY}
     assert set(numbers) == PREDICTION | SELECTION | PLAUSIBILITY | {"examples_without_evidence"} | beside
+
+
+def test_predictions_on_whole_inputs_stand_beside_the_deployed_ones_and_change_none_of_them():
+    numbers, without = scored_whole(join(split())), scored(join(split()), floors=True)
+    assert set(numbers) == set(without) | WHOLE
+    assert {name: numbers[name] for name in without} == without
+    assert not any("whole_input" in name for name in numbers if name.startswith("floor/"))
+    assert set(scored_whole(join(split(evidence=False)))) == PREDICTION | WHOLE | SELECTION
 
 
 def test_units_without_order_have_no_spans_and_no_ends():
@@ -135,6 +159,49 @@ def test_task_numbers_are_those_of_scikit_learn():
     assert numbers["loss"] == pytest.approx(torch.nn.functional.cross_entropy(logits, batch.y).item())
 
 
+def test_numbers_on_whole_inputs_are_those_of_scikit_learn():
+    logits, rationale, batch = join(split())
+    predicted = on_whole(batch).argmax(1)
+    assert not predicted.equal(logits.argmax(1))
+    numbers = scored_whole((logits, rationale, batch))
+    assert numbers["whole_input/accuracy"] == pytest.approx(accuracy_score(batch.y, predicted))
+    expected = f1_score(batch.y, predicted, average="macro", zero_division=0)
+    assert numbers["whole_input/macro_f1"] == pytest.approx(expected)
+
+
+def test_on_whole_inputs_answers_and_numbers_are_taken_as_the_task_predicts_them():
+    """A sigmoid of probabilities would say yes to everything, and values would be put on the data's scale twice."""
+    _, rationale, batch = join(split(4, evidence=False))
+    asked, answers = BinaryTasks(targets=["toxic"]), torch.tensor([[0.1], [0.8], [0.4], [0.6]])
+    measured, values = Regression(targets=["length"], mean=[3.0], std=[2.0]), torch.tensor([[1.0], [2.5], [3.0], [9.0]])
+    for task, whole, y, expected in (
+        (asked, answers, torch.tensor([[0.0], [1.0], [1.0], [0.0]]), {"roc_auc": 0.75, "accuracy": 0.5}),
+        (measured, values, torch.tensor([[1.0], [2.0], [3.0], [7.0]]), {"mae": 0.625, "rmse": (4.25 / 4) ** 0.5}),
+    ):
+        scores = Scores(task, whole=True)
+        scores.update(torch.zeros(4, 1), rationale, replace(batch, y=y), whole=whole)
+        numbers = scores.compute()
+        assert {name: numbers[f"whole_input/{name}"] for name in expected} == pytest.approx(expected)
+        assert {name for name in numbers if name.startswith("whole_input/")} == {
+            f"whole_input/{name}" for name in prediction_metric(task).compute()
+        }
+
+
+@pytest.mark.parametrize(
+    ("collected", "whole", "message"),
+    [
+        (False, torch.zeros(11, 3), r"'whole' is not collected here and must be None; make Scores with whole=True"),
+        (True, None, r"\[B, C\] like the logits \(11, 3\), got None; make Scores with whole=False"),
+        (True, torch.zeros(11), r"\[B, C\] like the logits \(11, 3\), got \(11,\)"),
+    ],
+)
+def test_predictions_on_whole_inputs_are_given_where_they_are_collected(collected, whole, message):
+    scores = Scores(TASK, whole=collected)
+    with pytest.raises(ValueError, match=message):
+        scores.update(*join(split()), whole=whole)
+    assert scores.compute() == {}
+
+
 def test_the_other_numbers_are_those_of_their_metrics():
     logits, rationale, batch = join(split())
     numbers = scored((logits, rationale, batch), floors=True)
@@ -154,6 +221,7 @@ def test_batches_and_their_order_change_nothing():
     assert scored(*parts, floors=True) == pytest.approx(whole, abs=1e-6)
     assert scored(join(parts[6:]), join(parts[:6]), floors=True) == pytest.approx(whole, abs=1e-6)
     assert scored(join(parts[::-1]), floors=True) == pytest.approx(whole, abs=1e-6)
+    assert scored_whole(*parts[::-1]) == pytest.approx(scored_whole(join(parts)), abs=1e-6)
 
 
 def test_an_example_without_units_is_scored():
@@ -175,6 +243,15 @@ def test_reset_starts_over():
     assert scores.compute() == pytest.approx(scored(example(2), floors=True))
 
 
+def test_reset_starts_over_with_whole_inputs():
+    scores = Scores(TASK, floors=True, whole=True)
+    for part in (join(split()), example(2)):
+        scores.reset()
+        scores.update(*part, whole=on_whole(part[2]))
+        scores.compute()
+    assert scores.compute() == pytest.approx(scored_whole(example(2)))
+
+
 def test_reset_forgets_that_there_was_evidence():
     scores = Scores(TASK)
     scores.update(*join(split()))
@@ -184,13 +261,13 @@ def test_reset_forgets_that_there_was_evidence():
 
 
 def test_before_the_first_batch_there_are_no_numbers():
-    assert Scores(TASK, floors=True).compute() == {}
+    assert Scores(TASK, floors=True, whole=True).compute() == {}
 
 
 def test_every_state_knows_how_to_meet_that_of_another_process():
-    scores = Scores(TASK, floors=True)
+    scores = Scores(TASK, floors=True, whole=True)
     metrics = [module for module in scores.modules() if isinstance(module, Metric)]
-    assert len(metrics) == 4 + 4 * (1 + len(FLOORS))
+    assert len(metrics) == 4 + len(WHOLE) + 4 * (1 + len(FLOORS))
     for metric in metrics:
         assert metric._reductions
         assert all(reduction is not None for reduction in metric._reductions.values())
@@ -198,19 +275,19 @@ def test_every_state_knows_how_to_meet_that_of_another_process():
 
 def test_states_of_two_processes_add_up():
     parts = split()
-    left, right = Scores(TASK, floors=True), Scores(TASK, floors=True)
-    left.update(*join(parts[:4]))
-    right.update(*join(parts[4:]))
+    left, right = (Scores(TASK, floors=True, whole=True) for _ in range(2))
+    for scores, part in ((left, join(parts[:4])), (right, join(parts[4:]))):
+        scores.update(*part, whole=on_whole(part[2]))
     for ours, theirs in zip(left.modules(), right.modules(), strict=True):
         if isinstance(ours, Metric):
             ours.merge_state(theirs)
-    assert left.compute() == pytest.approx(scored(join(parts), floors=True), abs=1e-6)
+    assert left.compute() == pytest.approx(scored_whole(join(parts)), abs=1e-6)
 
 
 def test_scoring_leaves_no_gradient_and_no_parameters():
     logits, rationale, batch = join(split())
-    scores = Scores(TASK)
-    scores.update(logits.requires_grad_(), rationale, batch)
+    scores = Scores(TASK, whole=True)
+    scores.update(logits.requires_grad_(), rationale, batch, whole=logits.softmax(1))
     assert isinstance(scores.compute()["loss"], float)
     assert not list(scores.parameters())
     assert not scores.state_dict()

@@ -88,7 +88,7 @@ def write_run(
         **config,
     }
     numbers = dict(TEST if test is None else test)
-    val = {key: value for key, value in numbers.items() if not key.startswith("floor/")}
+    val = {key: value for key, value in numbers.items() if not key.startswith(("floor/", "whole_input/"))}
     (folder / "config.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in EPOCHS))
     (folder / "metrics.json").write_text(json.dumps({"best_epoch": 1, "epochs": 3, "val": val, "test": numbers}))

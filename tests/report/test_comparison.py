@@ -124,6 +124,16 @@ def test_runs_without_evidence(tmp_path):
     assert "–" in comparison.to_text()
 
 
+def test_accuracy_on_whole_inputs_is_a_column_of_every_form(tmp_path):
+    numbers = {**TEST, "whole_input/accuracy": 0.875}
+    comparison = compare([write_run(tmp_path, seed=seed, test=numbers) for seed in (0, 1)])
+    assert comparison.table().loc[("toy", "rnp", "model"), ("whole_input/accuracy", "mean")] == 0.875
+    for text in (comparison.to_text(), comparison.to_markdown(), str(comparison.to_html())):
+        assert "accuracy on whole inputs" in text
+        assert "0.875" in text
+    assert "whole inputs" not in compare([write_run(tmp_path / "older")]).to_text()
+
+
 RIGHT = {("full", 0): [1, 1, 1, 0, 1, 1, 1, 1], ("full", 1): [1, 1, 1, 1, 1, 0, 1, 1], ("rnp", 0): [0, 0, 1, 0, 1, 0, 1, 1]}
 RIGHT |= {("rnp", 1): [0, 0, 1, 1, 0, 0, 0, 1]}
 

@@ -97,6 +97,21 @@ def test_a_metric_that_is_not_known_yet_is_shown_by_its_key(tmp_path):
     assert page.row("sufficiency") == ["sufficiency", "0.250", "0.250"]
 
 
+def test_numbers_on_whole_inputs_stand_after_those_of_the_deployed_prediction(tmp_path):
+    whole = {"whole_input/accuracy": 0.85, "whole_input/macro_f1": 0.84}
+    folder = write_run(tmp_path, test={**TEST, **whole})
+    page = report(folder)
+    assert page.row("Accuracy, on whole inputs") == ["Accuracy, on whole inputs", "0.850", "–"]  # validation has none
+    names = [row["name"] for row in metric_rows(read_result(folder))[1]]
+    assert names[:5] == [
+        "Loss",
+        "Accuracy",
+        "Macro F1 of the classes",
+        "Accuracy, on whole inputs",
+        "Macro F1 of the classes, on whole inputs",
+    ]
+
+
 def test_sentences_stand_beside_words_with_their_floors(tmp_path):
     assert "whole sentences" not in report(write_run(tmp_path / "a")).text
     sentences = {"sentence_f1": 0.625, "sentence_f1_macro": 0.5, "floor/random/sentence_f1": 0.25, "floor/all/sentence_f1": 0.7}

@@ -6,7 +6,18 @@ import pytest
 from scipy import stats
 
 from rationalizers.report.result import read_result
-from rationalizers.report.seeds import METRICS, Difference, corrected, differences, holm, pair_columns, paired_t, rows
+from rationalizers.report.seeds import (
+    GRAPHS,
+    METRICS,
+    Difference,
+    corrected,
+    differences,
+    holm,
+    metrics_of,
+    pair_columns,
+    paired_t,
+    rows,
+)
 from tests.report.run_folders import PREDICTION, TEST, write_run
 
 A = {0: 0.80, 1: 0.84, 2: 0.79, 3: 0.88}
@@ -29,6 +40,25 @@ def test_means_and_spreads(tmp_path):
     assert random.cells["token_f1"][0] == pytest.approx(0.12)
     assert math.isnan(random.cells["accuracy"][0])
     assert list(model.cells) == list(METRICS)
+
+
+def test_accuracy_on_whole_inputs_stands_beside_accuracy_where_any_run_has_it(tmp_path):
+    whole = {"whole_input/accuracy": 0.85, "whole_input/macro_f1": 0.84}
+    older, newer = runs(tmp_path, "older", {0: 0.7}), runs(tmp_path, "newer", {0: 0.7}, **whole)
+    assert metrics_of(older) == METRICS
+    shown = metrics_of([*older, *newer])
+    assert list(shown) == ["accuracy", "whole_input/accuracy", *list(METRICS)[1:]]
+    assert shown["whole_input/accuracy"] == "accuracy on whole inputs"
+    cells = {row.method: row.text()[1] for row in rows({"older": older, "newer": newer}, shown) if not row.floor}
+    assert cells == {"older": "–", "newer": "0.850"}
+
+
+def test_on_graphs_it_is_shown_with_accuracy_and_makes_no_text_of_them(tmp_path):
+    classes = {"accuracy": 0.9, "whole_input/accuracy": 0.8, "node_roc_auc": 0.7}
+    numbers = {"rmse": 1.5, "whole_input/rmse": 1.25, "node_roc_auc": 0.7}
+    found = [read_result(write_run(tmp_path, method=name, test=test)) for name, test in (("a", classes), ("b", numbers))]
+    assert list(metrics_of(found[:1])) == ["accuracy", "whole_input/accuracy", "node_roc_auc"]
+    assert metrics_of(found[1:]) == {name: GRAPHS[name] for name in ("rmse", "node_roc_auc")}
 
 
 def test_one_run_has_no_spread_and_a_run_without_evidence_no_floors(tmp_path):
