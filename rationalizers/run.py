@@ -14,6 +14,8 @@ timing.json         seconds; kept apart because two equal runs differ in them
 rationales.jsonl    one line per test example
 predictions.jsonl   the same in ERASER's format, of texts
 evaluation/         what was asked of the finished run (`rationalizers.evaluation`)
+shortcuts.jsonl     what its model selects of labelled examples and people did not, and
+shortcuts.json      how much that is, where it was asked (`rationalizers.discovery`)
 report.html         all of it to look at
 =================== ==================================================================================================
 """

