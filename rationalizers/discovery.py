@@ -25,7 +25,7 @@ from rationalizers.base import Output, Rationalizer
 from rationalizers.batch import Packed
 from rationalizers.build import build, trusting
 from rationalizers.data.module import RationaleData, TextData
-from rationalizers.data.shortcuts import REMEDY, SUMMARY, Shortcuts
+from rationalizers.data.shortcuts import LINES, REMEDY, SUMMARY, Shortcuts
 from rationalizers.load import Trained, load_rationalizer
 from rationalizers.run import write_json
 from rationalizers.segment import owners, segment_runs
@@ -126,6 +126,9 @@ def _stored(folder: Path, settings: Mapping[str, Any]) -> Discovery | None:
     expected = ("format", "settings", "coverage", "planted", "warnings")
     if not isinstance(found, dict) or set(expected) - found.keys():
         raise ValueError(f"{file}: expected {', '.join(expected)}; {REMEDY}")
+    kinds = {"settings": dict, "coverage": dict, "planted": dict, "warnings": list}
+    if wrong := [name for name, kind in kinds.items() if not isinstance(found[name], kind)]:
+        raise ValueError(f"{file}: expected {wrong[0]!r} to be a {kinds[wrong[0]].__name__}, got {found[wrong[0]]!r}; {REMEDY}")
     if found["format"] != FORMAT:
         raise ValueError(f"{file}: expected format {FORMAT}, got {found['format']!r}; {REMEDY}")
     for name in {**settings, **found["settings"]}:
@@ -134,6 +137,8 @@ def _stored(folder: Path, settings: Mapping[str, Any]) -> Discovery | None:
                 f"{file} was made with {name} = {found['settings'].get(name)!r}, now it is {settings.get(name)!r}; models may "
                 f"have been trained with these shortcuts: copy the run folder and discover there, or {REMEDY}"
             )
+    if not (folder / LINES).is_file():
+        return None
     return Discovery(Shortcuts.read(folder), *(found[name] for name in expected[1:]))
 
 

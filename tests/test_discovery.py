@@ -388,6 +388,13 @@ def test_what_is_half_there_is_made_anew(run, selects):
     assert found.settings["min_run"] == 3
 
 
+def test_a_lost_file_is_made_again(run):
+    found = found_in(run)
+    (run / "shortcuts.jsonl").unlink()
+    assert found_in(run) == found
+    assert Shortcuts.read(run) == found.shortcuts
+
+
 @pytest.mark.parametrize(
     ("settings", "difference"),
     [({"min_run": 1}, "min_run = 3, now it is 1"), ({"require_correct": True}, "require_correct = False, now it is True")],
@@ -408,6 +415,7 @@ def test_other_settings_are_refused(run, settings, difference):
         ('{"format": 1', r"shortcuts\.json:1: not JSON: .* delete shortcuts\.json"),
         ('{"format": 1}', "expected format, settings, coverage, planted, warnings; delete"),
         ('{"format": 0, "settings": {}, "coverage": {}, "planted": {}, "warnings": []}', "expected format 1, got 0; delete"),
+        ('{"format": 1, "settings": [], "coverage": {}, "planted": {}, "warnings": []}', "expected 'settings' to be a dict, got"),
     ],
 )
 def test_a_broken_file_is_named(run, text, message):
@@ -425,6 +433,18 @@ def test_training_with_them_marks_units_of_labelled_examples(run, selects):
         marks = row.fields["discovered"].tolist()
         name = row.ids[0]
         assert marks == (found.marks(documents[name]) if name in documents else [0] * row.units.shape[0])
+
+
+def test_training_with_them_marks_all_pieces_of_a_word_and_nothing_that_is_fixed(in_pieces, tmp_path, selects):
+    run = shutil.copytree(in_pieces, tmp_path / "fr")
+    selects(everything)
+    assert set(found_in(run, min_run=2).shortcuts.by_id.values()) == {((2, 8),)}
+    rows = data_of(run, part="all", shortcuts=str(run)).splits["train"]
+    assert sorted(bool(row.labelled) for row in rows) == [False, False, True, True]
+    for row in rows:
+        word = row.fields["word"] - 5  # behind the question and a separator
+        expected = (~row.fixed & (word >= 2) & (word < 8)) if bool(row.labelled) else torch.zeros_like(row.fixed)
+        assert torch.equal(row.fields["discovered"] > 0, expected)
 
 
 # What cannot be -------------------------------------------------------------------------------------------------------

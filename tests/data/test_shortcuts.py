@@ -7,7 +7,7 @@ import pytest
 from rationalizers.data.document import Document
 from rationalizers.data.shortcuts import Shortcuts
 
-REVIEW = Document("r1", ("honestly", "a", "dull", "film", "«café»", "."), "bad", spans=((2, 3, 0),))
+REVIEW = Document("r1", ("honestly", "a", "dull", "film", "«café»", "."), "bad", spans=((2, 4, 0),))
 LINE = {"id": "r1", "words": 6, "spans": [[0, 1], [4, 6]]}
 
 
@@ -48,7 +48,7 @@ def test_another_number_of_words_is_named(tmp_path, words):
         read(tmp_path, LINE).marks(Document("r1", words))
 
 
-@pytest.mark.parametrize(("span", "word"), [([1, 4], 2), ([2, 3], 2), ([0, 6], 2)])
+@pytest.mark.parametrize(("span", "word"), [([1, 4], 2), ([3, 5], 3), ([0, 6], 2)])
 def test_a_mark_on_evidence_is_named(tmp_path, span, word):
     expected = f"example 'r1': expected no evidence among its shortcuts, got its word {word}; delete shortcuts.json and"
     with pytest.raises(ValueError, match=expected):

@@ -53,6 +53,9 @@ def test_it_prints_coverage_and_leaves_two_files(run, tmp_path):
     for warning in kept["warnings"]:
         assert warning in done.stderr
     assert discover(run, min_run=1, trust=["tests"]).coverage == kept["coverage"]
+    (run / "model.safetensors").unlink()  # nobody needs the model again
+    again = fresh_process(command, cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (0, done.stdout), again.stderr
 
 
 def test_a_run_has_to_be_named(tmp_path):
