@@ -125,7 +125,11 @@ class TextData(RationaleData):
         self.splits: dict[str, list[Packed]] = {}
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the corpus, fit featurizer and statistics on its training split, and pack every document; once."""
+        """Read the corpus, fit featurizer and statistics on its training split, and pack every document; once.
+
+        Args:
+            stage: ``test`` leaves shortcuts aside, which only training needs.
+        """
         if self.splits:
             return
         corpus: Corpus = self.source.load()
@@ -138,7 +142,8 @@ class TextData(RationaleData):
         self.featurizer, self.report = self.text, corpus.report
         self.task = {"_target_": "rationalizers.task.Classification", "labels": list(corpus.labels)}
         labelled = self._labelled(train)
-        marked = None if self.shortcuts is None else Shortcuts.read(self.shortcuts)
+        # A finished run can be evaluated where the run that it took shortcuts from is not.
+        marked = None if self.shortcuts is None or stage == "test" else Shortcuts.read(self.shortcuts)
         splits = {
             split: [
                 self.text.encode(

@@ -254,6 +254,13 @@ def test_a_run_without_shortcuts_is_named(tmp_path):
         ready(shortcuts=str(tmp_path))
 
 
+def test_a_finished_run_is_evaluated_without_the_run_of_its_shortcuts(tmp_path):
+    with trusting(["tests"]):
+        data = TextData(**{key: value for key, value in data_config(shortcuts=str(tmp_path)).items() if key != "_target_"})
+        data.setup("test")
+    assert len(data.splits["test"]) == SIZES["test"]
+
+
 # Training -----------------------------------------------------------------------------------------------------------------
 
 
