@@ -156,8 +156,7 @@ class TextData(RationaleData):
             ]
             for split, documents in corpus.splits.items()
         }
-        streams = self._streams(splits["train"])
-        if not any(streams):
+        if not self._in_part(splits["train"]):
             raise ValueError(
                 f"no training example is in part={self.part!r}: {len(labelled)} of {len(train)} are labelled "
                 f"(labelled_share={self.labelled_share})"
@@ -198,7 +197,7 @@ class TextData(RationaleData):
         if split != "train":
             rows = self.splits[split]
             return self._loader(rows, LongestFirst(_sizes(rows), batch_size=self.batch_size))
-        streams = [stream for stream in self._streams(self.splits["train"], copies=True) if stream]
+        streams = [stream for stream in self._streams() if stream]
         order = [
             LengthBuckets(_sizes(stream), batch_size=self.batch_size, seed=self.seed, epoch=epoch, stream=number)
             for number, stream in enumerate(streams)
@@ -206,13 +205,17 @@ class TextData(RationaleData):
         rows = [row for stream in streams for row in stream]
         return self._loader(rows, order[0] if len(order) == 1 else InTurn(order, sizes=[len(stream) for stream in streams]))
 
-    def _streams(self, rows: Sequence[Packed], *, copies: bool = False) -> list[list[Packed]]:
+    def _streams(self) -> list[list[Packed]]:
         """The training examples of every pass of an epoch."""
-        own = [row for row in rows if bool(row.labelled)] if self.part != "unlabelled" else []
-        rest = [row for row in rows if not bool(row.labelled)] if self.part != "labelled" else []
+        rows = self._in_part(self.splits["train"])
         if self.order == "shuffled":
-            return [[row for row in rows if self.part == "all" or bool(row.labelled) == (self.part == "labelled")]]
-        return [own, *(self.augmented.values() if copies else ()), rest]
+            return [rows]
+        own, rest = ([row for row in rows if bool(row.labelled) == labelled] for labelled in (True, False))
+        return [own, *self.augmented.values(), rest]
+
+    def _in_part(self, rows: Sequence[Packed]) -> list[Packed]:
+        """The training examples that are trained on."""
+        return [row for row in rows if self.part == "all" or bool(row.labelled) == (self.part == "labelled")]
 
     @staticmethod
     def _loader(rows: list[Packed], sampler: Sampler[list[int]]) -> DataLoader[Any]:
