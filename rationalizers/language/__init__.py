@@ -1,8 +1,19 @@
 """Rationales of language models: the smallest part of a text from which the next token is still predicted."""
 
 from rationalizers.language.causal import CausalModel
+from rationalizers.language.explanation import SequenceExplanation, explain_text, open_language_model
 from rationalizers.language.reference import exhaustive, greedy_reference
 from rationalizers.language.search import certify, greedy
 from rationalizers.language.sequence_rationale import TokenRationale
 
-__all__ = ["CausalModel", "TokenRationale", "certify", "exhaustive", "greedy", "greedy_reference"]
+__all__ = [
+    "CausalModel",
+    "SequenceExplanation",
+    "TokenRationale",
+    "certify",
+    "exhaustive",
+    "explain_text",
+    "greedy",
+    "greedy_reference",
+    "open_language_model",
+]

@@ -63,3 +63,17 @@ def tiny(kind: str, *, seed: int = 0) -> CausalModel:
 def text(size: int, *, seed: int = 0) -> torch.Tensor:
     """Random tokens."""
     return torch.randint(0, VOCABULARY, (size,), generator=torch.Generator().manual_seed(seed))
+
+
+def saved(folder: Any, kind: str = "gpt2") -> str:
+    """A folder with such a model and a tokenizer of single letters, of single precision."""
+    from tokenizers import Tokenizer, decoders
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Split
+
+    tokenizer = Tokenizer(WordLevel({letter: i for i, letter in enumerate("abcdefgh <?")}, unk_token="?"))
+    tokenizer.pre_tokenizer = Split("", "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?").save_pretrained(folder)
+    plain(kind).float().save_pretrained(folder)
+    return str(folder)
