@@ -2,6 +2,7 @@
 
 from rationalizers.language.causal import CausalModel
 from rationalizers.language.explanation import SequenceExplanation, explain_text, open_language_model
+from rationalizers.language.ranking import in_order, rank
 from rationalizers.language.reference import exhaustive, greedy_reference
 from rationalizers.language.search import certify, greedy
 from rationalizers.language.sequence_rationale import TokenRationale
@@ -15,5 +16,7 @@ __all__ = [
     "explain_text",
     "greedy",
     "greedy_reference",
+    "in_order",
     "open_language_model",
+    "rank",
 ]

@@ -69,7 +69,7 @@ class CausalModel:
             positions: their original places ``[R, n]``, increasing.
         """
         output = self.model(
-            input_ids=tokens, position_ids=positions, attention_mask=self._causal(tokens.shape[1], before=0), use_cache=False
+            input_ids=tokens, position_ids=positions, attention_mask=self.causal(tokens.shape[1]), use_cache=False
         )
         return _finite(output.logits[:, -1])
 
@@ -87,7 +87,7 @@ class CausalModel:
         output = self.model.base_model(
             input_ids=tokens,
             position_ids=positions,
-            attention_mask=self._causal(tokens.shape[1], before=before),
+            attention_mask=self.causal(tokens.shape[1], before=before),
             past_key_values=cache,
             use_cache=True,
         )
@@ -120,8 +120,8 @@ class CausalModel:
         )
         return _finite(output.logits[:, -1])
 
-    def _causal(self, n: int, *, before: int) -> Tensor:
-        """``[1, 1, n, before + n]``: everything before and itself."""
+    def causal(self, n: int, *, before: int = 0) -> Tensor:
+        """What is added to attention ``[1, 1, n, before + n]`` so that each token sees everything before and itself."""
         return self._bias(torch.ones(1, 1, n, before + n, dtype=torch.bool, device=self.device).tril(before))
 
     def _bias(self, seen: Tensor) -> Tensor:
