@@ -2,6 +2,7 @@
 
 from rationalizers.language.causal import CausalModel
 from rationalizers.language.explanation import SequenceExplanation, explain_text, open_language_model
+from rationalizers.language.pair import PairModel, greedy_pair
 from rationalizers.language.ranking import in_order, rank
 from rationalizers.language.reference import exhaustive, greedy_reference
 from rationalizers.language.search import certify, greedy
@@ -9,12 +10,14 @@ from rationalizers.language.sequence_rationale import TokenRationale
 
 __all__ = [
     "CausalModel",
+    "PairModel",
     "SequenceExplanation",
     "TokenRationale",
     "certify",
     "exhaustive",
     "explain_text",
     "greedy",
+    "greedy_pair",
     "greedy_reference",
     "in_order",
     "open_language_model",

@@ -11,6 +11,8 @@ from typing import Any
 
 # Decoders whose forward pass takes positions, checked against full length with masked keys (tests/language/test_causal.py).
 CAUSAL = ("gpt2", "gpt_neox", "llama", "mistral", "opt", "phi", "qwen2", "qwen3")
+# Encoder-decoders that hand masks over to attention as they are given (tests/language/test_pair.py).
+PAIR = ("bart", "marian", "mbart", "t5")
 # Rotary frequencies of these depend on the length of the input.
 STRETCHED = ("dynamic", "longrope")
 
@@ -38,4 +40,18 @@ def check_causal(config: Any) -> None:
         raise ValueError(
             f"rotary positions of kind {rope!r} depend on the length of the input, and so on absent tokens; expected one of "
             "another kind (rope_parameters in config.json)"
+        )
+
+
+def check_pair(config: Any) -> None:
+    """Raise unless the encoder-decoder of a configuration is exact with tokens masked.
+
+    Raises:
+        ValueError: another architecture; says which.
+    """
+    kind = getattr(config, "model_type", None)
+    if kind not in PAIR:
+        raise ValueError(
+            f"rationales of the architecture {kind!r} cannot be guaranteed to be exact; of encoder-decoders, those of "
+            f"{', '.join(PAIR)} can"
         )

@@ -9,6 +9,7 @@ Greedy search begins with the last token before the target and adds, one by one,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations, islice
 from typing import Any
@@ -35,19 +36,17 @@ def greedy_reference(
     Raises:
         ValueError: see `check_text`, or ``max_size`` below 1.
     """
-    _check_size(max_size)
+    check_size(max_size)
     check_text(model, tokens, [target])
-    goal = int(tokens[target])
-    grow = _Growing(model, tokens, target, max_tokens=max_tokens)
-    added, predicted, probability = grow.best([[target - 1]])
-    order, said, path = [added], [predicted], [probability]
-    while said[-1] != goal and len(order) < min(max_size or target, target):
-        candidates = [i for i in range(target) if i not in order]
-        place, predicted, probability = grow.best([[*order, i] for i in candidates])
-        order.append(place)
-        said.append(predicted)
-        path.append(probability)
-    return TokenRationale(target, goal, tuple(order), tuple(said), tuple(path))
+    path = grow(
+        _asking(model, tokens, target),
+        target - 1,
+        target,
+        int(tokens[target]),
+        max_size=max_size,
+        rows=lambda size: max(1, max_tokens // size),
+    )
+    return TokenRationale(target, int(tokens[target]), *path)
 
 
 def exhaustive(
@@ -74,52 +73,81 @@ def exhaustive(
     Raises:
         ValueError: see `check_text`, or ``max_size`` below 1.
     """
-    _check_size(max_size)
+    check_size(max_size)
     check_text(model, tokens, [target])
-    goal = int(tokens[target])
-    grow = _Growing(model, tokens, target, max_tokens=max_tokens)
+    goal, ask = int(tokens[target]), _asking(model, tokens, target)
     for size in range(1, min(max_size, target) + 1):
         if progress is not None:
             progress(size)
         for rows in _batches(combinations(range(target - 1), size - 1), max(1, max_tokens // size)):
             sets = [[target - 1, *row] for row in rows]
-            predicted, log_p = grow.ask(sets)
+            predicted, log_p = ask(sets)
             if (enough := (predicted == goal).nonzero()).numel():
                 first = int(enough[0])
                 return TokenRationale(target, goal, tuple(sets[first]), (goal,), (float(log_p[first].exp()),))
     return None
 
 
-class _Growing:
-    """Ask a model about one target from many sets of places."""
+def grow(
+    ask: Callable[[Sequence[Sequence[int]]], tuple[Tensor, Tensor]],
+    start: int,
+    places: int,
+    goal: int,
+    *,
+    max_size: int | None,
+    rows: Callable[[int], int],
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float, ...]]:
+    """Greedy search itself.
 
-    def __init__(self, model: CausalModel, tokens: Tensor, target: int, *, max_tokens: int) -> None:
-        self.model, self.tokens, self.target, self.max_tokens = model, tokens.to(model.device), target, max_tokens
+    Args:
+        ask: what is said from each of some sets of one size, and log p(goal).
+        start: the place that is always there.
+        places: of which there are so many, ``start`` among them.
+        goal: what shall be said.
+        max_size: places at most; ``None`` is all.
+        rows: sets of a size that are asked about together.
 
-    def ask(self, sets: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """What the model says from each of some sets of one size, and log p(goal)."""
-        places = torch.tensor([sorted(each) for each in sets], device=self.tokens.device)
-        logits = self.model.read(self.tokens[places], places)
-        return logits.argmax(-1), logits.log_softmax(-1)[:, self.tokens[self.target]]
+    Returns:
+        places in order of addition; what is said after each; p(goal) likewise.
+    """
+    order: list[int] = []
+    said: list[int] = []
+    path: list[float] = []
+    while True:
+        sets = [[*order, i] for i in range(places) if i not in order] if order else [[start]]
+        best: tuple[float, int, int] | None = None
+        for some in _batches(sets, rows(len(sets[0]))):
+            predicted, log_p = ask(some)
+            top = int(log_p.argmax())  # the first of equals
+            if best is None or float(log_p[top]) > best[0]:
+                best = float(log_p[top]), some[top][-1], int(predicted[top])
+        assert best is not None  # there is at least one set
+        order.append(best[1])
+        said.append(best[2])
+        path.append(math.exp(best[0]))
+        if said[-1] == goal or len(order) in (places, max_size):
+            return tuple(order), tuple(said), tuple(path)
 
-    def best(self, sets: Sequence[Sequence[int]]) -> tuple[int, int, float]:
-        """The last member of the set that makes the goal most probable, the first of equals; what is said there; p(goal)."""
-        found: tuple[float, int, int] | None = None
-        for rows in _batches(sets, max(1, self.max_tokens // len(sets[0]))):
-            predicted, log_p = self.ask(rows)
-            top = int(log_p.argmax())
-            if found is None or float(log_p[top]) > found[0]:
-                found = float(log_p[top]), rows[top][-1], int(predicted[top])
-        assert found is not None  # there is at least one set
-        return found[1], found[2], float(torch.tensor(found[0], dtype=torch.float64).exp())
+
+def check_size(max_size: int | None) -> None:
+    """Raise unless a rationale may have at least one token."""
+    if max_size is not None and max_size < 1:
+        raise ValueError(f"'max_size' must be at least 1, got {max_size}")
+
+
+def _asking(model: CausalModel, tokens: Tensor, target: int) -> Callable[[Sequence[Sequence[int]]], tuple[Tensor, Tensor]]:
+    """Ask a model about one target from sets of places of one size."""
+    tokens = tokens.to(model.device)
+
+    def ask(sets: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        places = torch.tensor([sorted(each) for each in sets], device=tokens.device)
+        logits = model.read(tokens[places], places)
+        return logits.argmax(-1), logits.log_softmax(-1)[:, tokens[target]]
+
+    return ask
 
 
 def _batches(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
     rows = iter(rows)
     while batch := list(islice(rows, size)):
         yield batch
-
-
-def _check_size(max_size: int | None) -> None:
-    if max_size is not None and max_size < 1:
-        raise ValueError(f"'max_size' must be at least 1, got {max_size}")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import transformers
 
-from rationalizers.language import CausalModel
+from rationalizers.language import CausalModel, PairModel
 
 VOCABULARY, POSITIONS = 11, 32
 _SHARED = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None, "vocab_size": VOCABULARY}
@@ -77,3 +77,37 @@ def saved(folder: Any, kind: str = "gpt2") -> str:
     transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?").save_pretrained(folder)
     plain(kind).float().save_pretrained(folder)
     return str(folder)
+
+
+_PAIR = {**_SHARED, "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0, "forced_eos_token_id": None}
+_STACKS = {
+    **_PAIR,
+    "d_model": 16,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 24,
+    "decoder_ffn_dim": 24,
+    "max_position_embeddings": POSITIONS,
+    "init_std": 0.5,
+}
+PAIR_SETTINGS: dict[str, dict[str, Any]] = {
+    "bart": {**_STACKS, "bos_token_id": 1},
+    "marian": _STACKS,
+    "mbart": {**_STACKS, "bos_token_id": 1},
+    "t5": {**_PAIR, "d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2, "initializer_factor": 1.0},
+}
+
+
+def plain_pair(kind: str, *, seed: int = 0) -> Any:
+    """An encoder-decoder as transformers has it."""
+    torch.manual_seed(seed)
+    settings = transformers.AutoConfig.for_model(kind, **PAIR_SETTINGS[kind])
+    return transformers.AutoModelForSeq2SeqLM.from_config(settings).double()
+
+
+@cache
+def tiny_pair(kind: str, *, seed: int = 0) -> PairModel:
+    """The same, ready to be asked."""
+    return PairModel(plain_pair(kind, seed=seed))
