@@ -1,4 +1,7 @@
-"""Why a language model says what it says: ``rationalize-sequence --model ./my-gpt2 --generate 20 "Once upon a time"``."""
+"""Why a language model says what it says: ``rationalize-sequence --model ./my-gpt2 --generate 20 "Once upon a time"``.
+
+With an encoder-decoder the text is the source; its translation is written, or given with ``--target``.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +19,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Explain the tokens of a text, or those that the model goes on to write; print a table, write a page or a file."""
     given = _parser().parse_args(arguments)
     from experiments.evaluate import bars
-    from rationalizers.language import explain_text, open_language_model
+    from rationalizers.language import CausalModel, explain_text, explain_translation, open_language_model
 
     model, tokenizer = open_language_model(given.model, device=given.device)
+    settings = {"max_size": given.max_size, "max_tokens": given.max_tokens}
+    if given.generate is not None:
+        settings["generate"] = given.generate
     with bars() as bar:
         task = bar.add_task("tokens", total=None)
-        found = explain_text(
-            model,
-            tokenizer,
-            given.text,
-            generate=given.generate,
-            targets=given.targets,
-            max_size=given.max_size,
-            max_tokens=given.max_tokens,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        if isinstance(model, CausalModel):
+            if given.target is not None:
+                raise ValueError("--target is for encoder-decoders; this model reads one text, give it whole")
+            found = explain_text(model, tokenizer, given.text, targets=given.targets, progress=progress, **settings)
+        else:
+            if given.targets is not None:
+                raise ValueError("--targets is for models of one text; of an encoder-decoder all tokens are explained")
+            found = explain_translation(model, tokenizer, given.text, target=given.target, progress=progress, **settings)
     show(found)
     write(found, html=given.html, data=given.json, title=f"{given.model} on {given.text[:60]!r}")
 
@@ -45,9 +53,9 @@ def show(found: SequenceExplanation) -> None:
     for each in found.rationales:
         certificate = "never said" if not each.reached_argmax else "yes" if each.certified else "no"
         because = " · ".join(found.tokens[place].strip() or "␣" for place in each.order)
-        size = f"{len(each.order)} of {each.target}"
+        size = f"{len(each.order)} of {each.before}"
         # Text objects are not parsed: a text may have brackets.
-        table.add_row(Text(found.tokens[each.target]), size, f"{each.probability[-1]:.3f}", certificate, Text(because))
+        table.add_row(Text(found.tokens[each.before]), size, f"{each.probability[-1]:.3f}", certificate, Text(because))
     Console().print(table)
 
 
@@ -72,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model", required=True, help="owner/name on the Hugging Face hub, a folder, or package://package/folder"
     )
-    parser.add_argument("--generate", type=int, default=0, metavar="N", help="tokens that the model goes on to write")
+    parser.add_argument("--generate", type=int, metavar="N", help="tokens that the model goes on to write (0; at most 64)")
+    parser.add_argument("--target", metavar="TEXT", help="of an encoder-decoder: what it is to have written")
     parser.add_argument("--targets", type=_places, metavar="I,J", help="places of the tokens to explain, from 1; else all")
     parser.add_argument("--max-size", type=int, metavar="N", help="tokens of a rationale at most")
     parser.add_argument("--max-tokens", type=int, default=4096, metavar="N", help="tokens that are read in one pass")

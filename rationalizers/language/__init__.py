@@ -1,7 +1,7 @@
 """Rationales of language models: the smallest part of a text from which the next token is still predicted."""
 
 from rationalizers.language.causal import CausalModel
-from rationalizers.language.explanation import SequenceExplanation, explain_text, open_language_model
+from rationalizers.language.explanation import SequenceExplanation, explain_text, explain_translation, open_language_model
 from rationalizers.language.pair import PairModel, greedy_pair
 from rationalizers.language.ranking import in_order, rank
 from rationalizers.language.reference import exhaustive, greedy_reference
@@ -16,6 +16,7 @@ __all__ = [
     "certify",
     "exhaustive",
     "explain_text",
+    "explain_translation",
     "greedy",
     "greedy_pair",
     "greedy_reference",

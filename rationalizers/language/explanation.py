@@ -11,6 +11,7 @@ import torch
 from rationalizers.encoders.sources import pretrained_folder
 from rationalizers.extras import require
 from rationalizers.language.causal import CausalModel
+from rationalizers.language.pair import PairModel, greedy_pair
 from rationalizers.language.search import greedy
 from rationalizers.language.sequence_rationale import TokenRationale
 
@@ -23,14 +24,16 @@ class SequenceExplanation:
     """Tokens and their rationales; shows itself in a notebook, where the pointer on a token shows what it came from.
 
     Args:
-        tokens: the text in pieces, which put together are the text.
+        tokens: the text in pieces, which put together are the text; of an encoder-decoder, source and translation.
         rationales: of some of them, by place.
         generated: place of the first token that the model wrote itself; the number of tokens where it wrote none.
+        source: tokens of the source.
     """
 
     tokens: tuple[str, ...]
     rationales: tuple[TokenRationale, ...]
     generated: int
+    source: int = 0
 
     def to_frame(self) -> pd.DataFrame:
         """One row per rationale, whose tokens are listed in the order of addition.
@@ -42,7 +45,7 @@ class SequenceExplanation:
         rows = [
             {
                 "target": each.target,
-                "token": self.tokens[each.target],
+                "token": self.tokens[each.before],
                 "size": len(each.order),
                 "reached_argmax": each.reached_argmax,
                 "certified": each.certified,
@@ -57,7 +60,7 @@ class SequenceExplanation:
     def record(self) -> dict[str, Any]:
         """Everything as plain values, for a file."""
         rows = [{**asdict(each), "reached_argmax": each.reached_argmax} for each in self.rationales]
-        return {"tokens": list(self.tokens), "generated": self.generated, "rationales": rows}
+        return {"tokens": list(self.tokens), "generated": self.generated, "source": self.source, "rationales": rows}
 
     def _repr_html_(self) -> str:
         from rationalizers.report.sequence import sequence_html
@@ -66,11 +69,13 @@ class SequenceExplanation:
         return html
 
 
-def open_language_model(name: str, *, device: str = "cpu") -> tuple[CausalModel, Any]:
-    """A language model and its tokenizer, by name, folder or package; see `CausalModel.load`."""
-    model = CausalModel.load(name, device=device)
-    folder = pretrained_folder(name)
-    return model, require("transformers", extra="text").AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+def open_language_model(name: str, *, device: str = "cpu") -> tuple[CausalModel | PairModel, Any]:
+    """A language model of either kind and its tokenizer, by name, folder or package; see `CausalModel.load`."""
+    folder = str(pretrained_folder(name))
+    transformers = require("transformers", extra="text")
+    config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    model = (PairModel if config.is_encoder_decoder else CausalModel).load(folder, device=device)
+    return model, transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def explain_text(
@@ -116,3 +121,50 @@ def explain_text(
         targets = range(written if generate else 1, ids.shape[0])
     found = greedy(model, [ids], [targets], max_size=max_size, max_tokens=max_tokens, progress=progress)[0]
     return SequenceExplanation(tuple(tokenizer.decode([token]) for token in ids.tolist()), tuple(found), written)
+
+
+def explain_translation(
+    model: PairModel,
+    tokenizer: Any,
+    source: str,
+    *,
+    target: str | None = None,
+    generate: int = 64,
+    max_size: int | None = None,
+    max_tokens: int = 4096,
+    progress: Callable[[int, int], None] | None = None,
+) -> SequenceExplanation:
+    """Say of every token of a translation what it came from, in the source and in what was written before.
+
+    Args:
+        model: the language model.
+        tokenizer: its tokenizer.
+        source: what it reads.
+        target: what it is to have written; ``None`` lets it write, always the most probable token, until it ends.
+        generate: tokens that it writes at most.
+        max_size: tokens of a rationale at most.
+        max_tokens: that are read in one pass.
+        progress: called with the number of tokens that are explained, and of all.
+
+    Raises:
+        ValueError: see `greedy_pair`, or ``generate`` below 1.
+    """
+    if generate < 1:
+        raise ValueError(f"'generate' must be at least 1, got {generate}")
+    ours = torch.tensor(tokenizer(source)["input_ids"], dtype=torch.long, device=model.device)
+    config = model.model.config
+    theirs = torch.tensor([config.decoder_start_token_id], device=model.device)
+    if target is not None:
+        given = torch.tensor(tokenizer(text_target=target)["input_ids"], dtype=torch.long, device=model.device)
+        theirs = torch.cat([theirs, given])
+    else:
+        for _ in range(generate):
+            kept = torch.ones(1, ours.shape[0] + theirs.shape[0], dtype=torch.bool, device=model.device)
+            following = model.masked(ours, theirs, kept)[0].argmax()
+            theirs = torch.cat([theirs, following[None]])
+            if int(following) == config.eos_token_id:
+                break
+    found = greedy_pair(model, ours, theirs, max_size=max_size, max_tokens=max_tokens, progress=progress)
+    tokens = tuple(tokenizer.decode([token]) for token in [*ours.tolist(), *theirs.tolist()])
+    written = len(tokens) if target is not None else len(ours)
+    return SequenceExplanation(tokens, tuple(found), written, source=len(ours))

@@ -41,8 +41,8 @@ def _context(record: Mapping[str, Any]) -> dict[str, Any]:
     tokens: Sequence[str] = record["tokens"]
     rows = [
         {
-            "target": each["target"],
-            "token": tokens[each["target"]],
+            "target": each["source"] + each["target"],
+            "token": tokens[each["source"] + each["target"]],
             "probability": each["probability"][-1],
             "enough": each["reached_argmax"],
             "certified": each["certified"],
@@ -60,4 +60,5 @@ def _context(record: Mapping[str, Any]) -> dict[str, Any]:
     ]
     # Which columns of the heat map have anything to show.
     used = sorted({each["place"] for row in rows for each in row["because"]})
-    return {"rows": rows, "pieces": pieces, "used": used, "tokens": tokens}
+    sides = [pieces[: record["source"]], pieces[record["source"] :]] if record["source"] else [pieces]
+    return {"rows": rows, "sides": sides, "used": used, "tokens": tokens}

@@ -41,3 +41,19 @@ def test_nothing_is_written_unasked(folder, tmp_path, monkeypatch):
 def test_a_model_that_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         main(["--model", str(tmp_path / "nothing"), "bad"])
+
+
+def test_an_encoder_decoder_translates(tmp_path, capsys):
+    folder, page = saved(tmp_path / "marian", "marian"), tmp_path / "page.html"
+    main(["--model", folder, "bad cafe", "--target", "face", "--html", str(page)])
+    printed = capsys.readouterr().out
+    for place in range(1, 5):
+        assert f" of {8 + place} " in printed
+    assert page.read_text("utf-8").count('<div class="text">') == 2
+    with pytest.raises(ValueError, match="--targets is for models of one text"):
+        main(["--model", folder, "bad cafe", "--targets", "2"])
+
+
+def test_a_target_is_for_encoder_decoders(folder):
+    with pytest.raises(ValueError, match="--target is for encoder-decoders"):
+        main(["--model", folder, "bad cafe", "--target", "face"])

@@ -65,20 +65,6 @@ def text(size: int, *, seed: int = 0) -> torch.Tensor:
     return torch.randint(0, VOCABULARY, (size,), generator=torch.Generator().manual_seed(seed))
 
 
-def saved(folder: Any, kind: str = "gpt2") -> str:
-    """A folder with such a model and a tokenizer of single letters, of single precision."""
-    from tokenizers import Tokenizer, decoders
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Split
-
-    tokenizer = Tokenizer(WordLevel({letter: i for i, letter in enumerate("abcdefgh <?")}, unk_token="?"))
-    tokenizer.pre_tokenizer = Split("", "isolated")
-    tokenizer.decoder = decoders.Fuse()
-    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?").save_pretrained(folder)
-    plain(kind).float().save_pretrained(folder)
-    return str(folder)
-
-
 _PAIR = {**_SHARED, "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0, "forced_eos_token_id": None}
 _STACKS = {
     **_PAIR,
@@ -111,3 +97,17 @@ def plain_pair(kind: str, *, seed: int = 0) -> Any:
 def tiny_pair(kind: str, *, seed: int = 0) -> PairModel:
     """The same, ready to be asked."""
     return PairModel(plain_pair(kind, seed=seed))
+
+
+def saved(folder: Any, kind: str = "gpt2") -> str:
+    """A folder with such a model and a tokenizer of single letters, of single precision."""
+    from tokenizers import Tokenizer, decoders
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Split
+
+    tokenizer = Tokenizer(WordLevel({letter: i for i, letter in enumerate("abcdefgh <?")}, unk_token="?"))
+    tokenizer.pre_tokenizer = Split("", "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?").save_pretrained(folder)
+    (plain_pair(kind) if kind in PAIR_SETTINGS else plain(kind)).float().save_pretrained(folder)
+    return str(folder)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rationalizers.language import explain_text, greedy, open_language_model
+from rationalizers.language import explain_text, explain_translation, greedy, greedy_pair, open_language_model
 from tests.language.models import POSITIONS, saved
 
 
@@ -75,3 +75,40 @@ def test_a_notebook_shows_it_escaped(opened):
 def test_what_cannot_be_explained_is_named(opened, text, settings, message):
     with pytest.raises(ValueError, match=message):
         explain_text(*opened, text, **settings)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    return open_language_model(saved(tmp_path_factory.mktemp("marian"), "marian"))
+
+
+def test_a_translation_is_written_and_explained(pair):
+    found = explain_translation(*pair, "bad cafe", generate=5)
+    assert "".join(found.tokens[:8]) == "bad cafe"
+    assert (found.source, found.generated) == (8, 8)
+    assert len(found.tokens) <= 8 + 1 + 5
+    assert [each.before for each in found.rationales] == list(range(9, len(found.tokens)))
+    assert all(each.reached_argmax and each.certified for each in found.rationales)
+    frame = found.to_frame()
+    assert list(frame["token"]) == list(found.tokens[9:])
+
+
+def test_a_translation_ends_with_its_end(pair):
+    model, tokenizer = pair
+    end = model.model.config.eos_token_id
+    written = explain_translation(model, tokenizer, "bad cafe", generate=20)
+    ends = [place for place, each in enumerate(written.rationales) if each.goal == end]
+    assert ends in ([], [len(written.rationales) - 1])
+
+
+def test_a_given_translation_is_explained(pair):
+    found = explain_translation(*pair, "bad cafe", target="face")
+    start = pair[0].model.config.decoder_start_token_id
+    tokens = torch.cat([torch.tensor([start]), ids(pair, "face")])
+    assert list(found.rationales) == greedy_pair(pair[0], ids(pair, "bad cafe"), tokens)
+    assert found.generated == len(found.tokens) == 8 + 5
+
+
+def test_a_translation_has_at_least_one_token(pair):
+    with pytest.raises(ValueError, match="'generate' must be at least 1, got 0"):
+        explain_translation(*pair, "bad", generate=0)

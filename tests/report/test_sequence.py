@@ -6,9 +6,11 @@ from tests.report.page_check import Page
 RECORD = {
     "tokens": ["Once", " <upon>", " a", " time", "\n"],
     "generated": 3,
+    "source": 0,
     "rationales": [
         {
             "target": 3,
+            "source": 0,
             "goal": 7,
             "order": [2, 0],
             "predicted": [1, 7],
@@ -18,6 +20,7 @@ RECORD = {
         },
         {
             "target": 4,
+            "source": 0,
             "goal": 8,
             "order": [3],
             "predicted": [1],
@@ -60,6 +63,14 @@ def test_a_page_without_rationales_is_a_text():
     page = Page(sequence_page({**RECORD, "rationales": [], "generated": 5}, title="Nothing"))
     assert page.rows == []
     assert "written by the model" not in page.text
+
+
+def test_a_source_stands_by_itself_and_places_count_on():
+    rationale = {**RECORD["rationales"][0], "source": 2, "target": 1, "order": [2, 0]}
+    html = str(sequence_html({**RECORD, "source": 2, "rationales": [rationale]}))
+    Page(html)
+    assert html.count('<div class="text">') == 2
+    assert '[data-target="3"]:is(:hover, :focus)) [data-place="0"]' in html
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 17])
