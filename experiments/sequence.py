@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rationalizers.language import SequenceExplanation
+    from rationalizers.sequence import SequenceExplanation
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Explain the tokens of a text, or those that the model goes on to write; print a table, write a page or a file."""
     given = _parser().parse_args(arguments)
     from experiments.evaluate import bars
-    from rationalizers.language import CausalModel, explain_text, explain_translation, open_language_model
+    from rationalizers.language import CausalModel
+    from rationalizers.sequence import explain_text, explain_translation, open_language_model
 
     model, tokenizer = open_language_model(given.model, device=given.device)
     settings = {"max_size": given.max_size, "max_tokens": given.max_tokens}

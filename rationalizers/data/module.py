@@ -163,6 +163,12 @@ class TextData(RationaleData):
             )
         self.splits = splits
 
+    def facts(self) -> dict[str, Any]:
+        """As every data module; and ``answers``, the rows of the labels in the vocabulary, if all of them are words."""
+        rows = {word: row for row, word in enumerate(self.text.vocabulary)}
+        labels = self.task["labels"]
+        return {**super().facts(), **({"answers": [rows[label] for label in labels]} if rows.keys() >= set(labels) else {})}
+
     @property
     def labelled(self) -> list[Packed]:
         """The training examples whose evidence may be trained on, in the order of the corpus."""

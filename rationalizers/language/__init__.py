@@ -1,7 +1,6 @@
 """Rationales of language models: the smallest part of a text from which the next token is still predicted."""
 
 from rationalizers.language.causal import CausalModel
-from rationalizers.language.explanation import SequenceExplanation, explain_text, explain_translation, open_language_model
 from rationalizers.language.pair import PairModel, greedy_pair
 from rationalizers.language.ranking import in_order, rank
 from rationalizers.language.reference import exhaustive, greedy_reference
@@ -11,16 +10,12 @@ from rationalizers.language.sequence_rationale import TokenRationale
 __all__ = [
     "CausalModel",
     "PairModel",
-    "SequenceExplanation",
     "TokenRationale",
     "certify",
     "exhaustive",
-    "explain_text",
-    "explain_translation",
     "greedy",
     "greedy_pair",
     "greedy_reference",
     "in_order",
-    "open_language_model",
     "rank",
 ]

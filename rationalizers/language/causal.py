@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rationalizers.encoders.architectures import check_causal
 from rationalizers.encoders.sources import check_weights, pretrained_folder
 from rationalizers.extras import require
-from rationalizers.language.families import check_causal
 from rationalizers.language.states import States
 
 
@@ -28,7 +28,7 @@ class CausalModel:
         model: a causal language model.
 
     Raises:
-        ValueError: one that is not exact with tokens removed (`rationalizers.language.families`).
+        ValueError: one that is not exact with tokens removed (`rationalizers.encoders.architectures`).
     """
 
     def __init__(self, model: Any) -> None:

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rationalizers.encoders.architectures import check_pair
 from rationalizers.encoders.sources import check_weights, pretrained_folder
 from rationalizers.extras import require
-from rationalizers.language.families import check_pair
 from rationalizers.language.reference import check_size, grow
 from rationalizers.language.sequence_rationale import TokenRationale
 
@@ -30,8 +30,8 @@ class PairModel:
         model: a sequence-to-sequence language model.
 
     Raises:
-        ValueError: of an architecture that is not known to be exact under masks (`rationalizers.language.families`), or whose
-            attention is not torch's ``sdpa``, which alone gives nothing where nothing is seen.
+        ValueError: of an architecture that is not known to be exact under masks (see `rationalizers.encoders.architectures`),
+            or whose attention is not torch's ``sdpa``, which alone gives nothing where nothing is seen.
     """
 
     def __init__(self, model: Any) -> None:

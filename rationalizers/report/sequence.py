@@ -17,7 +17,7 @@ def sequence_html(record: Mapping[str, Any]) -> Markup:
     """The explained text by itself, for a notebook.
 
     Args:
-        record: of `rationalizers.language.SequenceExplanation`.
+        record: of `rationalizers.sequence.SequenceExplanation`.
     """
     return render("sequence.html.j2", **_context(record))
 
@@ -26,7 +26,7 @@ def sequence_page(record: Mapping[str, Any], *, title: str) -> Markup:
     """The same as a page of its own with a heat map and a table.
 
     Args:
-        record: of `rationalizers.language.SequenceExplanation`.
+        record: of `rationalizers.sequence.SequenceExplanation`.
         title: of the page.
     """
     return render("sequence_page.html.j2", title=title, **_context(record))

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from experiments.sequence import main
-from rationalizers.language import explain_text, open_language_model
+from rationalizers.sequence import explain_text, open_language_model
 from tests.language.models import saved
 
 

@@ -3,8 +3,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from rationalizers.encoders.architectures import PAIR, check_pair
 from rationalizers.language import PairModel, greedy_pair
-from rationalizers.language.families import PAIR, check_pair
 from tests.language.models import PAIR_SETTINGS, POSITIONS, VOCABULARY, plain, plain_pair, text, tiny_pair
 
 KINDS = sorted(PAIR_SETTINGS)

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from rationalizers.language import explain_text, explain_translation, greedy, greedy_pair, open_language_model
+from rationalizers.language import greedy, greedy_pair
+from rationalizers.sequence import explain_text, explain_translation, open_language_model
 from tests.language.models import POSITIONS, saved
 
 

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import transformers
 
-from rationalizers.language.families import CAUSAL, check_causal
+from rationalizers.encoders.architectures import CAUSAL, check_causal
 from tests.language.models import SETTINGS, config
 
 

@@ -1,4 +1,4 @@
-"""A text of a language model with the rationale of each of its tokens."""
+"""Why a language model says what it says: a text with the rationale of each of its tokens."""
 
 from __future__ import annotations
 
