@@ -46,8 +46,8 @@ class WordFeaturizer(TextFeaturizer):
         self._adopt([UNKNOWN, MASK, SEPARATOR, *(word for word in kept if word not in (UNKNOWN, MASK, SEPARATOR))])
 
     def facts(self) -> dict[str, Any]:
-        """``vocabulary`` (number of rows), ``mask_id`` and ``separator_id``."""
-        return {"vocabulary": len(self.vocabulary), "mask_id": self._rows[MASK], "separator_id": self._rows[SEPARATOR]}
+        """``vocabulary`` (number of rows) and ``mask_id``."""
+        return {"vocabulary": len(self.vocabulary), "mask_id": self._rows[MASK]}
 
     def layout(self, document: Document) -> Layout:
         """Query, separator and document, one unit per word."""
