@@ -73,10 +73,12 @@ class Benchmark:
     Args:
         contenders: calls by name.
         headlines: name of a ratio → (numerator, denominator), both names of contenders.
+        clock: seconds so far, of the wall; ``time.process_time`` counts those of this process alone.
     """
 
     contenders: dict[str, Callable[[], object]]
     headlines: dict[str, tuple[str, str]]
+    clock: Callable[[], float] = time.perf_counter
 
     def measure(self, *, rounds: int, threads: int) -> Measured:
         """Let the contenders take turns; the first round warms up and does not count."""
@@ -87,10 +89,10 @@ class Benchmark:
         turns: dict[str, list[dict[str, float]]] = {name: [] for name in self.contenders}
         for round_ in track(range(rounds + 1), description="rounds", transient=True):
             for name, call in self.contenders.items():
-                began = time.perf_counter()
+                began = self.clock()
                 call()
                 if round_:
-                    turns[name].append({"seconds": time.perf_counter() - began})
+                    turns[name].append({"seconds": self.clock() - began})
         measured = Measured(threads=threads)
         measured.add(turns, title="time")
         measured.ratios = {headline: measured.ratio(slow, fast) for headline, (slow, fast) in self.headlines.items()}

@@ -8,9 +8,19 @@ from rationalizers.absence import encode_visible
 from rationalizers.batch import Batch
 from rationalizers.encoders import Encoder
 from rationalizers.kernels.split_pool import split_pool
-from rationalizers.segment import lengths, owners, segment_first, segment_max, segment_mean, segment_softmax, segment_sum, starts
+from rationalizers.segment import (
+    lengths,
+    owners,
+    segment_first,
+    segment_last,
+    segment_max,
+    segment_mean,
+    segment_softmax,
+    segment_sum,
+    starts,
+)
 
-_POOLINGS = {"max": segment_max, "mean": segment_mean, "first": segment_first}
+_POOLINGS = {"max": segment_max, "mean": segment_mean, "first": segment_first, "last": segment_last}
 ATTENTION = "attention"
 
 
@@ -19,8 +29,8 @@ class Reader(nn.Module):
 
     Args:
         encoder: owned here, or shared with a selector.
-        pooling: ``max`` or ``mean`` over the units, the state of the ``first`` one ([CLS]), or ``attention``, Σ_t α_t h_t with
-            α = softmax(w·h).
+        pooling: ``max`` or ``mean`` over the units, the state of the ``first`` one ([CLS]) or of the ``last``, or
+            ``attention``, Σ_t α_t h_t with α = softmax(w·h).
 
     Raises:
         ValueError: another ``pooling``.
@@ -95,6 +105,8 @@ class Predictor(Reader):
             return self.attention(batch)
         if self.pooling == "first":
             return starts(ptr, n).to(self.head.weight.dtype)
+        if self.pooling == "last":
+            return starts(n - ptr.flip(0), n).flip(0).to(self.head.weight.dtype)
         owner = owners(ptr, n)
         if self.pooling == "mean":
             return lengths(ptr)[owner].to(self.head.weight.dtype).reciprocal()

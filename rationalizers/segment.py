@@ -64,6 +64,12 @@ def segment_first(x: Tensor, ptr: Tensor) -> Tensor:
     return x.new_zeros(ptr.numel() - 1, *x.shape[1:]).index_put((torch.nonzero(some).flatten(),), x[ptr[:-1][some]])
 
 
+def segment_last(x: Tensor, ptr: Tensor) -> Tensor:
+    """Last unit of each example, zero where there is none: ``[N, D] → [B, D]``."""
+    some = lengths(ptr) > 0
+    return x.new_zeros(ptr.numel() - 1, *x.shape[1:]).index_put((torch.nonzero(some).flatten(),), x[ptr[1:][some] - 1])
+
+
 def segment_softmax(x: Tensor, ptr: Tensor) -> Tensor:
     """Softmax over the units of each example, zero where ``x`` is −∞ (everywhere, if it is nothing else): ``[N] → [N]``."""
     owner, counts = owners(ptr, x.shape[0]), x > -torch.inf

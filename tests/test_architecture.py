@@ -19,7 +19,7 @@ PACKAGES = (*LIBRARY, "experiments", "conf")
 LAYERS = (
     ("build", "extras", "kernels", "segment", "task"),
     ("batch", "levels", "rationale"),
-    ("absence", "encoders", "legacy", "losses", "metrics", "predictors", "rewriting", "selectors"),
+    ("absence", "encoders", "language", "legacy", "losses", "metrics", "predictors", "rewriting", "selectors"),
     ("base",),
     ("methods",),
 )

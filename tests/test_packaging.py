@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SCRIPTS: dict[str, str] = PROJECT["scripts"]
 PACKAGES = ("rationalizers", "graph", "experiments", "conf")
+# Commands that take a text and a model, and no configuration.
+PLAIN = ("rationalize-sequence",)
 
 
 def run(*command: str | Path, cwd: Path, path: Path) -> str:
@@ -72,13 +74,19 @@ def test_wheel_holds_every_file_of_the_packages_and_no_other_package(installed: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", [script for script in SCRIPTS if script not in PLAIN])
 def test_installed_command_finds_its_configuration_from_another_folder(installed: Installed, script: str) -> None:
     command = installed.folder / "bin" / script
     config = yaml.safe_load(run(command, "--cfg", "job", cwd=installed.elsewhere, path=installed.folder))
     declared = yaml.safe_load((installed.folder / "conf" / f"{script.removeprefix('rationalize-')}.yaml").read_text())
     assert set(config) >= set(declared) - {"defaults", "hydra"}
     assert not list(installed.elsewhere.iterdir()), "composing a configuration left files behind"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", PLAIN)
+def test_installed_command_says_how_it_is_used(installed: Installed, script: str) -> None:
+    assert f"usage: {script}" in run(installed.folder / "bin" / script, "--help", cwd=installed.elsewhere, path=installed.folder)
 
 
 @pytest.mark.slow

@@ -134,7 +134,7 @@ def test_a_shared_encoder_is_the_same_object(model):
     assert Predictor(model.encoder, outputs=2, dropout=0.0).encoder is model.encoder
 
 
-@pytest.mark.parametrize("pooling", ["max", "mean", "first", "attention"])
+@pytest.mark.parametrize("pooling", ["max", "mean", "first", "last", "attention"])
 @pytest.mark.parametrize("absence", EVERYWHERE)
 def test_a_predictor_is_a_reader_and_a_decision(pooling, absence):
     encoder = GRUEncoder(vocabulary=60, mask_id=1, embedding=6, hidden=8)
@@ -157,8 +157,8 @@ def test_a_decision_is_made_of_what_dropout_leaves(model):
 
 
 def test_an_unknown_pooling_is_named(model):
-    with pytest.raises(ValueError, match="'pooling' must be one of max, mean, first, attention; got 'last'"):
-        Reader(model.encoder, pooling="last")
+    with pytest.raises(ValueError, match="'pooling' must be one of max, mean, first, last, attention; got 'sum'"):
+        Reader(model.encoder, pooling="sum")
 
 
 def test_attention_pools_by_a_softmax_over_what_is_visible():
@@ -186,7 +186,7 @@ def test_attention_is_refused_where_there_is_none(model):
         model.attention(texts())
 
 
-@pytest.mark.parametrize("pooling", ["mean", "first", "attention"])
+@pytest.mark.parametrize("pooling", ["mean", "first", "last", "attention"])
 def test_pooling_weights_are_those_by_which_states_are_summed(pooling):
     torch.manual_seed(0)
     model = Predictor(GRUEncoder(vocabulary=60, mask_id=1, embedding=6, hidden=8), outputs=3, dropout=0.0, pooling=pooling).eval()

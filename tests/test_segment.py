@@ -13,6 +13,8 @@ from rationalizers.segment import (
     neighbours,
     offsets,
     owners,
+    segment_first,
+    segment_last,
     segment_max,
     segment_mean,
     segment_rank,
@@ -157,6 +159,12 @@ def test_gradient_of_the_maximum_is_finite_and_shared_by_ties():
     x = torch.tensor([1.0, 1.0, 0.0, -torch.inf], requires_grad=True)
     segment_max(x, torch.tensor([0, 3, 3, 4])).sum().backward()
     assert x.grad.tolist() == [0.5, 0.5, 0.0, 1.0]
+
+
+def test_first_and_last_are_zero_where_there_is_none():
+    x, ptr = torch.arange(1.0, 6)[:, None], torch.tensor([0, 0, 3, 5, 5])
+    assert segment_first(x, ptr).flatten().tolist() == [0, 1, 4, 0]
+    assert segment_last(x, ptr).flatten().tolist() == [0, 3, 5, 0]
 
 
 def test_a_unit_only_moves_its_own_example():

@@ -20,7 +20,7 @@ from rationalizers.data.document import Corpus, Document, Source
 from rationalizers.data.sampling import InTurn, LengthBuckets, LongestFirst, Rows, drawn
 from rationalizers.data.shortcuts import Shortcuts
 from rationalizers.data.statistics import WordStatistics
-from rationalizers.data.text import TextFeaturizer
+from rationalizers.data.text import SEPARATOR, TextFeaturizer
 from rationalizers.featurizer import Featurizer
 from rationalizers.rewriting import Replacements
 
@@ -162,6 +162,13 @@ class TextData(RationaleData):
                 f"(labelled_share={self.labelled_share})"
             )
         self.splits = splits
+
+    def facts(self) -> dict[str, Any]:
+        """As every data module; of the vocabulary, ``separator_id`` and the rows of the labels, ``answers``, if all are words."""
+        rows = {word: row for row, word in enumerate(self.text.vocabulary)}
+        known = {**super().facts(), **({"separator_id": rows[SEPARATOR]} if SEPARATOR in rows else {})}
+        labels = self.task["labels"]
+        return known if set(labels) - rows.keys() else {**known, "answers": [rows[label] for label in labels]}
 
     @property
     def labelled(self) -> list[Packed]:

@@ -77,8 +77,18 @@ def test_every_document_is_packed_in_its_row():
 def test_facts_are_the_task_and_what_an_encoder_needs():
     data = ready()
     task = {"_target_": "rationalizers.task.Classification", "labels": ["bad", "good"]}
-    assert data.facts() == {"task": task, "vocabulary": len(data.featurizer.vocabulary), "mask_id": 1}
+    assert data.facts() == {"task": task, "vocabulary": len(data.featurizer.vocabulary), "mask_id": 1, "separator_id": 2}
     assert data.report == {"train/generated": 36}
+
+
+def test_labels_that_are_words_have_rows():
+    corpus = {"_target_": "rationalizers.data.majority.Majority", "bits": 3, "train": 20, "val": 2, "test": 2}
+    featurizer = {"_target_": "rationalizers.data.words.WordFeaturizer", "min_count": 1}
+    data = TextData(corpus=corpus, featurizer=featurizer, batch_size=4)
+    data.setup("fit")
+    facts = data.facts()
+    assert [data.featurizer.vocabulary[row] for row in facts["answers"]] == ["0", "1"]
+    assert data.featurizer.vocabulary[facts["separator_id"]] == "<sep>"
 
 
 def test_only_the_training_split_makes_the_vocabulary():

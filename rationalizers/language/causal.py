@@ -1,0 +1,151 @@
+"""A causal language model that is asked about parts of a text.
+
+Letters: ``R`` rows, ``n`` tokens of a row, ``g`` tokens before them whose states are known, ``V`` vocabulary, ``H`` heads, ``d``
+their width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rationalizers.encoders.architectures import check_causal
+from rationalizers.encoders.sources import check_weights, pretrained_folder
+from rationalizers.extras import require
+from rationalizers.language.states import States
+
+
+class CausalModel:
+    """A decoder of Hugging Face transformers, in evaluation mode, that sees no token but those it is given, each in its place.
+
+    Attention is always told by an explicit mask: without one, transformers takes gaps between positions for the borders of packed
+    sequences, and silently reads only the last of them (https://github.com/huggingface/transformers/pull/39194).
+
+    Args:
+        model: a causal language model.
+
+    Raises:
+        ValueError: one that is not exact with tokens removed (`rationalizers.encoders.architectures`).
+    """
+
+    def __init__(self, model: Any) -> None:
+        check_causal(model.config)
+        self.model = model.eval()
+
+    @classmethod
+    def load(cls, name: str, *, device: str = "cpu") -> CausalModel:
+        """Open one by name, folder or package (`rationalizers.encoders.sources.pretrained_folder`); no code of it is run.
+
+        Raises:
+            ValueError: see above; FileNotFoundError: there is none, or its weights are no safetensors.
+        """
+        folder = pretrained_folder(name)
+        check_weights(folder)
+        transformers = require("transformers", extra="text")
+        check_causal(transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False))
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
+        return cls(model.to(device))
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        device: torch.device = self.model.device
+        return device
+
+    @property
+    def longest(self) -> int:
+        """Positions that it knows."""
+        return int(self.model.config.max_position_embeddings)
+
+    @torch.inference_mode()
+    def read(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Logits of what follows each row ``[R, V]``, from its tokens alone.
+
+        Args:
+            tokens: ``[R, n]``.
+            positions: their original places ``[R, n]``, increasing.
+        """
+        output = self.model(
+            input_ids=tokens, position_ids=positions, attention_mask=self.causal(tokens.shape[1]), use_cache=False
+        )
+        return _finite(output.logits[:, -1])
+
+    @torch.inference_mode()
+    def go_on(self, tokens: Tensor, positions: Tensor, states: States) -> tuple[Tensor, States]:
+        """The same from known states of what comes before: the last states ``[R, D]``, for `predict`, and those of all layers.
+
+        Args:
+            tokens: ``[R, n]``.
+            positions: their original places ``[R, n]``.
+            states: of the ``g`` tokens before them; an empty list where there are none.
+        """
+        cache = require("transformers", extra="text").DynamicCache(states or None)
+        before = states[0][0].shape[2] if states else 0
+        output = self.model.base_model(
+            input_ids=tokens,
+            position_ids=positions,
+            attention_mask=self.causal(tokens.shape[1], before=before),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return output.last_hidden_state[:, -1], [(layer.keys, layer.values) for layer in cache.layers]
+
+    @torch.inference_mode()
+    def predict(self, last: Tensor) -> Tensor:
+        """Logits ``[R, V]`` from last states ``[R, D]``."""
+        return _finite(self.model.get_output_embeddings()(last))
+
+    @torch.inference_mode()
+    def masked(self, tokens: Tensor, kept: Tensor) -> Tensor:
+        """Logits of what follows the last token ``[R, V]``, absent tokens still there but seen by themselves alone: the oracle.
+
+        Args:
+            tokens: the text ``[n]``.
+            kept: which of them each row may see ``[R, n]`` bool, the last one always.
+
+        Raises:
+            ValueError: the last token is absent.
+        """
+        if not bool(kept[:, -1].all()):
+            raise ValueError("'kept' must hold the last token, which the next one is predicted from")
+        rows, n = kept.shape
+        seen = kept[:, None, :] | torch.eye(n, dtype=torch.bool, device=kept.device)  # [R, n, n]
+        mask = self._bias(seen.tril()[:, None])
+        positions = torch.arange(n, device=tokens.device).expand(rows, n)
+        output = self.model(
+            input_ids=tokens.expand(rows, n), position_ids=positions, attention_mask=mask, use_cache=False, logits_to_keep=1
+        )
+        return _finite(output.logits[:, -1])
+
+    def causal(self, n: int, *, before: int = 0) -> Tensor:
+        """What is added to attention ``[1, 1, n, before + n]`` so that each token sees everything before and itself."""
+        return self._bias(torch.ones(1, 1, n, before + n, dtype=torch.bool, device=self.device).tril(before))
+
+    def _bias(self, seen: Tensor) -> Tensor:
+        """What is added to attention: nothing where a key is seen, else the least number."""
+        dtype = self.model.dtype
+        return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)
+
+
+def check_text(model: CausalModel, tokens: Tensor, targets: Sequence[int]) -> None:
+    """Raise unless a text can be asked about.
+
+    Raises:
+        ValueError: it is no row of tokens, longer than the model knows positions, or a target is not one of its tokens but the
+            first.
+    """
+    if tokens.dim() != 1 or tokens.is_floating_point():
+        raise ValueError(f"a text must be token numbers [n], got {tokens.dtype} {list(tokens.shape)}")
+    if tokens.shape[0] > model.longest:
+        raise ValueError(f"a text of {tokens.shape[0]} tokens is longer than the {model.longest} positions of this model; cut it")
+    if wrong := [target for target in targets if not 0 < target < tokens.shape[0]]:
+        raise ValueError(f"targets must be places 1 to {tokens.shape[0] - 1} of the text, got {wrong[0]}")
+
+
+def _finite(logits: Tensor) -> Tensor:
+    if not bool(logits.isfinite().all()):
+        raise ValueError("the model predicts numbers that are not finite; check its weights, or load it in another precision")
+    return logits

@@ -1,0 +1,169 @@
+"""Rationales from rankings: score every token once from the full context, then add in that order until it is enough.
+
+What greedy search is compared with in Rationales for Sequential Predictions (Vafa et al., 2021,
+https://arxiv.org/abs/2109.06387). With f = log p(goal | context) and e_i the embedding of token i,
+
+====================== ==========================================================================
+gradient_norm          ‖∂f/∂e_i‖₂
+gradient_x_input       ⟨∂f/∂e_i, e_i⟩
+integrated_gradients   ⟨mean_α ∂f/∂(α·e_i), e_i⟩, α = 0, .01, …, 1
+attention_rollout      last row of Â_L ⋯ Â_1, Â_l = ½ mean_heads(A_l) + ½ I
+last_attention         last row of the last layer, mean over heads
+all_attentions         last row, mean over layers and heads
+====================== ==========================================================================
+
+Deviation: e is what stands in the embedding table; the authors' code adds GPT-2's embedding of the position, which other
+architectures do not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from rationalizers.language.causal import CausalModel, check_text
+from rationalizers.language.sequence_rationale import TokenRationale
+
+POINTS = 101
+
+
+def rank(model: CausalModel, tokens: Tensor, target: int, name: str) -> Tensor:
+    """The score of every token before a target, larger is more important, ``[target]``.
+
+    Args:
+        model: the language model.
+        tokens: the text ``[n]``.
+        target: place of the token to explain.
+        name: one of `RANKINGS`.
+
+    Raises:
+        ValueError: another name, or see `check_text`.
+    """
+    if name not in RANKINGS:
+        raise ValueError(f"expected one of the rankings {', '.join(RANKINGS)}; got {name!r}")
+    check_text(model, tokens, [target])
+    tokens = tokens.to(model.device)
+    return RANKINGS[name](model, tokens[:target], int(tokens[target]))
+
+
+def in_order(model: CausalModel, tokens: Tensor, target: int, scores: Tensor, *, max_size: int | None = None) -> TokenRationale:
+    """The rationale that grows along a ranking, whoever made it: the last token first, then by score, until it is enough.
+
+    Args:
+        model: the language model.
+        tokens: the text ``[n]``.
+        target: place of the token to explain.
+        scores: of the tokens before it ``[target]``; of equals the first comes first.
+        max_size: tokens at most; ``None`` is all.
+
+    Raises:
+        ValueError: there is not one score for each token before the target, one is not a number, or see `check_text`.
+    """
+    check_text(model, tokens, [target])
+    if scores.shape != (target,) or bool(scores.isnan().any()):
+        raise ValueError(f"'scores' must be numbers [{target}], one for each token before the target, got {scores.tolist()}")
+    tokens = tokens.to(model.device)
+    goal = int(tokens[target])
+    scores = scores.detach().cpu().clone()
+    scores[-1] = torch.inf
+    order = scores.argsort(descending=True, stable=True).tolist()[:max_size]
+    if order[0] != target - 1:  # another is infinite too
+        order.remove(target - 1)
+        order.insert(0, target - 1)
+    predicted: list[int] = []
+    probability: list[float] = []
+    for size in range(1, len(order) + 1):
+        places = torch.tensor(sorted(order[:size]), device=tokens.device)[None]
+        p = model.read(tokens[places], places)[0].softmax(-1)
+        predicted.append(int(p.argmax()))
+        probability.append(float(p[goal]))
+        if predicted[-1] == goal:
+            break
+    return TokenRationale(target, goal, tuple(order[: len(predicted)]), tuple(predicted), tuple(probability))
+
+
+def _gradients(model: CausalModel, context: Tensor, goal: int, factors: Tensor) -> tuple[Tensor, Tensor]:
+    """∂f/∂e at embeddings times each of some factors ``[F, n, D]``, and the embeddings ``[n, D]``."""
+    with torch.enable_grad():
+        e = model.model.get_input_embeddings()(context).detach()
+        # OPT and others whose embeddings are projected first do so with these, too.
+        scaled = (factors[:, None, None] * e).requires_grad_()
+        positions = torch.arange(context.shape[0], device=context.device)[None]
+        logits = model.model(
+            inputs_embeds=scaled, position_ids=positions, attention_mask=model.causal(context.shape[0]), use_cache=False
+        ).logits[:, -1]
+        (gradient,) = torch.autograd.grad(logits.log_softmax(-1)[:, goal].sum(), scaled)
+    return gradient, e
+
+
+def _gradient_norm(model: CausalModel, context: Tensor, goal: int) -> Tensor:
+    gradient, _ = _gradients(model, context, goal, torch.ones(1, dtype=model.model.dtype, device=context.device))
+    norm: Tensor = torch.linalg.vector_norm(gradient[0], dim=-1)
+    return norm
+
+
+def _gradient_x_input(model: CausalModel, context: Tensor, goal: int) -> Tensor:
+    gradient, e = _gradients(model, context, goal, torch.ones(1, dtype=model.model.dtype, device=context.device))
+    return (gradient[0] * e).sum(-1)
+
+
+def _integrated_gradients(model: CausalModel, context: Tensor, goal: int) -> Tensor:
+    points = torch.linspace(0, 1, POINTS, dtype=model.model.dtype, device=context.device)
+    # A few at a time: each is a text of its own.
+    parts = [_gradients(model, context, goal, points[start : start + 16]) for start in range(0, POINTS, 16)]
+    mean = torch.stack([gradient.sum(0) for gradient, _ in parts]).sum(0) / POINTS
+    return (mean * parts[0][1]).sum(-1)
+
+
+@torch.inference_mode()
+def _attentions(model: CausalModel, context: Tensor) -> Tensor:
+    """Attention of every layer, mean over heads, ``[L, n, n]``."""
+    with _eager(model):
+        output = model.model(
+            input_ids=context[None],
+            position_ids=torch.arange(context.shape[0], device=context.device)[None],
+            attention_mask=model.causal(context.shape[0]),
+            use_cache=False,
+            output_attentions=True,
+        )
+    return torch.stack([layer[0].mean(0) for layer in output.attentions])
+
+
+def _attention_rollout(model: CausalModel, context: Tensor, goal: int) -> Tensor:
+    layers = _attentions(model, context)
+    row = torch.eye(layers.shape[1], dtype=layers.dtype, device=layers.device)[-1]
+    for layer in reversed(layers):
+        row = (row @ layer + row) / 2
+    return row
+
+
+def _last_attention(model: CausalModel, context: Tensor, goal: int) -> Tensor:
+    return _attentions(model, context)[-1, -1]
+
+
+def _all_attentions(model: CausalModel, context: Tensor, goal: int) -> Tensor:
+    return _attentions(model, context)[:, -1].mean(0)
+
+
+@contextmanager
+def _eager(model: CausalModel) -> Iterator[None]:
+    """With the implementation of attention that tells its weights."""
+    before = model.model.config._attn_implementation
+    model.model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.model.set_attn_implementation(before)
+
+
+RANKINGS: dict[str, Callable[[CausalModel, Tensor, int], Tensor]] = {
+    "gradient_norm": _gradient_norm,
+    "gradient_x_input": _gradient_x_input,
+    "integrated_gradients": _integrated_gradients,
+    "attention_rollout": _attention_rollout,
+    "last_attention": _last_attention,
+    "all_attentions": _all_attentions,
+}
