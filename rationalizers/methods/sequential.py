@@ -207,10 +207,9 @@ def _with_class(batch: Batch, answers: Tensor, separator: int) -> Batch:
     """Each text followed by its class and its end, as units like any other."""
     assert batch.y is not None  # there are terms only with targets
     count, n = batch.ptr.numel() - 1, batch.units.shape[0]
-    rows = torch.arange(count, device=batch.ptr.device)
     ptr = batch.ptr + 2 * torch.arange(count + 1, device=batch.ptr.device)
     old, ends = torch.arange(n, device=batch.ptr.device) + 2 * owners(batch.ptr, n), ptr[1:] - 2
-    after = segment_max(batch.position[:, None].float(), batch.ptr)[rows, 0].long() + (lengths(batch.ptr) > 0)
+    after = segment_max(batch.position[:, None].float(), batch.ptr)[:, 0].long() + (lengths(batch.ptr) > 0)
     at = (torch.cat([old, ends, ends + 1]),)
     empty = batch.units.new_empty(n + 2 * count)
     units = empty.index_put(at, torch.cat([batch.units, answers[batch.y], torch.full_like(batch.y, separator)]))
