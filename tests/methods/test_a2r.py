@@ -255,7 +255,7 @@ def test_sentences_that_were_cut_off_and_selected_first():
         ({"share": 0.0}, r"'share' must be in \(0, 1\], got 0.0"),
         ({"level": "page"}, "'level' must be one of unit, word, sentence; got 'page'"),
         ({"absence": "zero"}, "'absence' of A2R must be 'compact'"),
-        ({"pooling": "sum"}, "'pooling' must be one of max, mean, first, attention; got 'sum'"),
+        ({"pooling": "sum"}, "'pooling' must be one of max, mean, first, last, attention; got 'sum'"),
         ({"legacy": ["words_before"]}, r"'legacy' must be of double_softmax, .*; got words_before"),
     ],
 )

@@ -163,7 +163,7 @@ def test_without_labelled_examples_both_ways_of_reading_are_the_same_to_the_bit(
         ({"absence": "compact"}, "'absence' of RNP must be 'zero' or 'mask_token'"),
         ({"absence": "gone"}, "'absence' must be one of"),
         ({"labelled_reads": "evidence"}, "'labelled_reads' must be one of rationale, text; got 'evidence'"),
-        ({"pooling": "last"}, "'pooling' must be one of max, mean, first, attention; got 'last'"),
+        ({"pooling": "sum"}, "'pooling' must be one of max, mean, first, last, attention; got 'sum'"),
     ],
 )
 def test_bad_arguments_are_named(change, message):

@@ -464,7 +464,7 @@ def test_where_all_have_shortcuts_empty_ones_make_no_difference(description):
         ({"share": 0.0}, "'share' must be in"),
         ({"absence": "remove"}, "'absence' of RNP must be 'zero' or 'mask_token'"),
         ({"labelled_reads": "all"}, "'labelled_reads' must be one of rationale, text; got 'all'"),
-        ({"pooling": "last"}, "'pooling' must be one of"),
+        ({"pooling": "sum"}, "'pooling' must be one of"),
     ],
 )
 def test_bad_arguments_are_named(description, change, message):
