@@ -378,7 +378,8 @@ def test_another_configuration_beside_an_unfinished_run_is_refused(tmp_path):
 def test_what_the_data_do_not_know_is_named(tmp_path):
     model = {"encoder": {"_target_": "rationalizers.encoders.GRUEncoder", "vocabulary": "???", "mask_id": "???", "layers": "???"}}
     with pytest.raises(
-        ValueError, match=r"'layers' is left to the data \(\?\?\?\), which knows only mask_id, separator_id, task, vocabulary; set it"
+        ValueError,
+        match=r"'layers' is left to the data \(\?\?\?\), which knows only mask_id, separator_id, task, vocabulary; set it",
     ):
         train(run_config(tmp_path / "run", model=model))
     assert not (tmp_path / "run").exists()
