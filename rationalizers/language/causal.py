@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from rationalizers.encoders.architectures import check_causal
-from rationalizers.encoders.sources import check_weights, pretrained_folder
 from rationalizers.extras import require
+from rationalizers.language.opening import opened
 from rationalizers.language.states import States
 
 
@@ -37,17 +37,8 @@ class CausalModel:
 
     @classmethod
     def load(cls, name: str, *, device: str = "cpu") -> CausalModel:
-        """Open one by name, folder or package (`rationalizers.encoders.sources.pretrained_folder`); no code of it is run.
-
-        Raises:
-            ValueError: see above; FileNotFoundError: there is none, or its weights are no safetensors.
-        """
-        folder = pretrained_folder(name)
-        check_weights(folder)
-        transformers = require("transformers", extra="text")
-        check_causal(transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False))
-        model = transformers.AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
-        return cls(model.to(device))
+        """Open one by name, folder or package; see `rationalizers.language.opening.opened`."""
+        return cls(opened(name, "AutoModelForCausalLM", check_causal, device=device))
 
     @property
     def device(self) -> torch.device:

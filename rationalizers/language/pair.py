@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from rationalizers.encoders.architectures import check_pair
-from rationalizers.encoders.sources import check_weights, pretrained_folder
-from rationalizers.extras import require
+from rationalizers.language.opening import opened
 from rationalizers.language.reference import check_size, grow
 from rationalizers.language.sequence_rationale import TokenRationale
 
@@ -42,19 +41,8 @@ class PairModel:
 
     @classmethod
     def load(cls, name: str, *, device: str = "cpu") -> PairModel:
-        """Open one by name, folder or package (`rationalizers.encoders.sources.pretrained_folder`); no code of it is run.
-
-        Raises:
-            ValueError: see above; FileNotFoundError: there is none, or its weights are no safetensors.
-        """
-        folder = pretrained_folder(name)
-        check_weights(folder)
-        transformers = require("transformers", extra="text")
-        check_pair(transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False))
-        model = transformers.AutoModelForSeq2SeqLM.from_pretrained(
-            folder, use_safetensors=True, trust_remote_code=False, attn_implementation="sdpa"
-        )
-        return cls(model.to(device))
+        """Open one by name, folder or package; see `rationalizers.language.opening.opened`."""
+        return cls(opened(name, "AutoModelForSeq2SeqLM", check_pair, device=device, attn_implementation="sdpa"))
 
     @property
     def device(self) -> torch.device:

@@ -68,12 +68,10 @@ def greedy(
     for (at, place), path in zip(asked, search.run(max_size, progress), strict=True):
         order = (place - 1, *path.added)
         found[at].append(TokenRationale(place, int(texts[at][place]), order, path.predicted, path.probability))
-    return [certify(model, text, each, max_tokens=max_tokens) for text, each in zip(texts, found, strict=True)]
+    return [certify(model, text, each) for text, each in zip(texts, found, strict=True)]
 
 
-def certify(
-    model: CausalModel, text: Tensor, rationales: Sequence[TokenRationale], *, max_tokens: int = 4096
-) -> list[TokenRationale]:
+def certify(model: CausalModel, text: Tensor, rationales: Sequence[TokenRationale]) -> list[TokenRationale]:
     """Ask again, with everything at its place and all but the rationale masked; see `CausalModel.masked`."""
     text = text.to(model.device)
     found = []
