@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rationalizers.encoders.architectures import check_causal
 from rationalizers.extras import require
+from rationalizers.language.masks import bias, seeing
 from rationalizers.language.opening import opened
 from rationalizers.language.states import States
 
@@ -103,8 +104,7 @@ class CausalModel:
         if not bool(kept[:, -1].all()):
             raise ValueError("'kept' must hold the last token, which the next one is predicted from")
         rows, n = kept.shape
-        seen = kept[:, None, :] | torch.eye(n, dtype=torch.bool, device=kept.device)  # [R, n, n]
-        mask = self._bias(seen.tril()[:, None])
+        mask = bias(seeing(kept).tril()[:, None], self.model.dtype)
         positions = torch.arange(n, device=tokens.device).expand(rows, n)
         output = self.model(
             input_ids=tokens.expand(rows, n), position_ids=positions, attention_mask=mask, use_cache=False, logits_to_keep=1
@@ -113,12 +113,8 @@ class CausalModel:
 
     def causal(self, n: int, *, before: int = 0) -> Tensor:
         """What is added to attention ``[1, 1, n, before + n]`` so that each token sees everything before and itself."""
-        return self._bias(torch.ones(1, 1, n, before + n, dtype=torch.bool, device=self.device).tril(before))
-
-    def _bias(self, seen: Tensor) -> Tensor:
-        """What is added to attention: nothing where a key is seen, else the least number."""
-        dtype = self.model.dtype
-        return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)
+        seen = torch.ones(1, 1, n, before + n, dtype=torch.bool, device=self.device).tril(before)
+        return bias(seen, self.model.dtype)
 
 
 def check_text(model: CausalModel, tokens: Tensor, targets: Sequence[int]) -> None:

@@ -9,7 +9,7 @@ from rationalizers.encoders.sources import check_weights, pretrained_folder
 from rationalizers.extras import require
 
 
-def opened(name: str, kind: str, check: Callable[[Any], None], *, device: str, **settings: str) -> Any:
+def opened(name: str, kind: str, check: Callable[[Any], None], *, device: str, **settings: Any) -> Any:
     """A model of transformers, its architecture checked before its weights are read.
 
     Args:

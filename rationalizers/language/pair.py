@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from rationalizers.encoders.architectures import check_pair
+from rationalizers.language.masks import bias, seeing
 from rationalizers.language.opening import opened
 from rationalizers.language.reference import check_size, grow
 from rationalizers.language.sequence_rationale import TokenRationale
@@ -73,27 +74,22 @@ class PairModel:
         ours, theirs = kept[:, :s], kept[:, s:]
         # Rows that differ in the target alone share what the encoder says.
         different, which = torch.unique(ours, dim=0, return_inverse=True)
-        least = torch.finfo(self.model.dtype).min
+        dtype = self.model.dtype
         encoded = self.model.get_encoder()(
-            input_ids=source.expand(len(different), s), attention_mask=self._bias(_seen(different), least), return_dict=True
+            input_ids=source.expand(len(different), s), attention_mask=bias(seeing(different)[:, None], dtype), return_dict=True
         )
         encoded.last_hidden_state = encoded.last_hidden_state[which]
         output = self.model(
             encoder_outputs=encoded,
-            attention_mask=self._bias(ours[:, None, :].expand(-1, n, -1), -torch.inf),
+            attention_mask=bias(ours[:, None, None].expand(-1, 1, n, -1), dtype, empty=True),
             decoder_input_ids=tokens.expand(len(kept), n),
-            decoder_attention_mask=self._bias(_seen(theirs).tril(), least),
+            decoder_attention_mask=bias(seeing(theirs).tril()[:, None], dtype),
             use_cache=False,
         )
         logits: Tensor = output.logits[:, -1]
         if not bool(logits.isfinite().all()):
             raise ValueError("the model predicts numbers that are not finite; check its weights")
         return logits
-
-    def _bias(self, seen: Tensor, hidden: float) -> Tensor:
-        """What is added to attention: nothing where a key is seen ``[R, n, m]``, else ``hidden``."""
-        dtype = self.model.dtype
-        return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, hidden)[:, None]
 
 
 def greedy_pair(
@@ -144,11 +140,6 @@ def greedy_pair(
         if progress is not None:
             progress(len(found), len(targets))
     return found
-
-
-def _seen(kept: Tensor) -> Tensor:
-    """Every token sees those that are kept, and itself ``[R, n, n]``."""
-    return kept[:, None, :] | torch.eye(kept.shape[1], dtype=torch.bool, device=kept.device)
 
 
 def _check(model: PairModel, source: Tensor, tokens: Tensor, targets: Sequence[int]) -> None:

@@ -3,17 +3,12 @@
 A language model f that learns to do without words, so that its predictions from parts of a text are those of one distribution
 (*compatible*), and greedy search for the smallest part that is enough:
 
-    training    min  −(1/T) Σ_t log f(x_t | x_S∩[0..t−1]),   S random with probability ρ, else everything; x_t−1 is always seen
+    training    with words missing, see `rationalizers.language.dropout`
     rationale   S* = argmin |S|  so that  argmax_c f(c | x_S) = argmax_c f(c | x),   greedily
 
-A text is followed by its class, a word of the vocabulary, and a word that ends it. The laws of S,
+A text is followed by its class, a word of the vocabulary, and a word that ends it.
 
-    uniform_length   |S| uniform over 0 … T, then S uniform among the sets of this size
-    inverse_length   every word is in S with probability 1/T
-
-Deviations: the prediction is among the classes, not the whole vocabulary; every text of a batch draws its own S (the authors'
-code: one for all under ``uniform_length``, and under ``inverse_length`` one for each head, of some text); keys are masked by a
-boolean, not by −10⁴.
+Deviations: the prediction is among the classes, not the whole vocabulary; keys are masked by a boolean, not by −10⁴.
 """
 
 from __future__ import annotations
@@ -30,13 +25,12 @@ from rationalizers.batch import Batch, Packed
 from rationalizers.build import build
 from rationalizers.encoders import CausalEncoder
 from rationalizers.language.causal import CausalModel
+from rationalizers.language.dropout import check_law, visible
 from rationalizers.language.lockstep import Lockstep
 from rationalizers.language.states import States
 from rationalizers.predictors import Reader
 from rationalizers.rationale import Rationale, select_all
-from rationalizers.segment import lengths, owners, segment_max, segment_rank, segment_sum
-
-LAWS = ("uniform_length", "inverse_length")
+from rationalizers.segment import lengths, owners, segment_max, segment_sum
 
 
 class Sequential(Rationalizer):
@@ -75,10 +69,7 @@ class Sequential(Rationalizer):
         absence: str = "remove",
     ) -> None:
         super().__init__(task=task, weights=weights, optimizer=optimizer, absence=absence)
-        if absent not in LAWS:
-            raise ValueError(f"'absent' must be one of {', '.join(LAWS)}; got {absent!r}")
-        if not 0 <= mixture <= 1:
-            raise ValueError(f"'mixture' must be in [0, 1], got {mixture}")
+        check_law(absent, mixture)
         if len(answers) != self.task.outputs:
             raise ValueError(f"'answers' must be a word for each of the {self.task.outputs} labels, got {list(answers)}")
         self.absent, self.mixture, self.max_size, self.max_tokens = absent, mixture, max_size, max_tokens
@@ -113,10 +104,12 @@ class Sequential(Rationalizer):
         Words before the first selectable one are given, not predicted.
         """
         whole = _with_class(batch, self.answers, self.separator_id)
-        keys = self._drawn(whole) if self.training else None
+        n = whole.units.shape[0]
+        keys = None
+        if self.training:  # given words are always seen
+            keys = visible(whole.ptr, n, absent=self.absent, mixture=self.mixture) | whole.fixed
         encoder = self._encoder
         h = encoder.encode_seeing(encoder.embed(whole), whole, keys)
-        n = whole.units.shape[0]
         predicted = torch.ones(n, dtype=torch.bool, device=h.device)  # the next unit, from this one
         predicted[whole.ptr[1:] - 1] = False
         given, target = torch.roll(whole.fixed, -1), torch.roll(whole.units, -1)
@@ -124,20 +117,6 @@ class Sequential(Rationalizer):
         each = F.cross_entropy(encoder.words(h[counted]), target[counted], reduction="none")
         total, size = (segment_sum(h.new_zeros(n).index_put((counted,), of), whole.ptr) for of in (each, torch.ones_like(each)))
         return total / size.clamp(min=1)
-
-    def _drawn(self, whole: Batch) -> Tensor:
-        """Units that later ones may see ``[N]`` bool, by the law; given ones always."""
-        n = whole.units.shape[0]
-        owner, size = owners(whole.ptr, n), lengths(whole.ptr)
-        device = size.device
-        incomplete = torch.rand(len(size), device=device) < self.mixture  # [B]
-        chance = torch.rand(n, device=device)
-        if self.absent == "uniform_length":
-            kept = (torch.rand(len(size), device=device) * (size + 1)).long()  # 0 … T
-            seen = segment_rank(chance, whole.ptr) < kept[owner]
-        else:
-            seen = chance < 1 / size[owner]
-        return seen | ~incomplete[owner] | whole.fixed
 
     # Greedy search --------------------------------------------------------------------------------------------------------
 

@@ -145,32 +145,18 @@ def test_without_missing_words_training_is_that_of_any_language_model():
 NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 
 
-def drawn(law, *, mixture=1.0, query=0, size=6, count=3000):
-    model = make(absent=law, mixture=mixture)
-    one = example(size, seed=0, query=query)
-    torch.manual_seed(0)
-    many = type(one).collate([one] * count)
-    return model._drawn(many).view(count, size + query), many.fixed.view(count, size + query)
-
-
-def test_uniform_length_draws_every_size_equally_often_and_every_place():
-    seen, _ = drawn("uniform_length")
-    sizes = torch.bincount(seen.sum(1), minlength=7) / 3000
-    torch.testing.assert_close(sizes, torch.full((7,), 1 / 7), atol=0.03, rtol=0)
-    torch.testing.assert_close(seen.float().mean(0), torch.full((6,), 0.5), atol=0.04, rtol=0)
-
-
-def test_inverse_length_keeps_one_on_average():
-    seen, _ = drawn("inverse_length")
-    torch.testing.assert_close(seen.float().mean(0), torch.full((6,), 1 / 6), atol=0.03, rtol=0)
-    assert float((seen.sum(1) == 0).float().mean()) == pytest.approx((5 / 6) ** 6, abs=0.03)
-
-
-def test_a_part_of_the_texts_is_complete_and_given_words_always_are():
-    seen, fixed = drawn("inverse_length", mixture=0.4, query=2)
-    assert seen[fixed].all()
-    chance = 0.6 + 0.4 * (1 / 8) ** 6
-    assert float(seen.all(1).float().mean()) == pytest.approx(chance, abs=0.03)
+def test_given_words_are_seen_in_any_case(monkeypatch):
+    model = make(mixture=1.0).train()
+    shown = []
+    encode = model._encoder.encode_seeing
+    monkeypatch.setattr(model._encoder, "encode_seeing", lambda e, b, keys: shown.append(keys) or encode(e, b, keys))
+    packed = batch((7, 12), query=2)
+    for _ in range(10):
+        model.language(packed)
+    # A text of both has two given words, its own, its class and its end.
+    given = torch.tensor([0, 1, 11, 12])
+    assert all(keys[given].all() for keys in shown)
+    assert not all(keys.all() for keys in shown)
 
 
 @pytest.mark.parametrize(
