@@ -152,18 +152,11 @@ def explain_translation(
     if generate < 1:
         raise ValueError(f"'generate' must be at least 1, got {generate}")
     ours = torch.tensor(tokenizer(source)["input_ids"], dtype=torch.long, device=model.device)
-    config = model.model.config
-    theirs = torch.tensor([config.decoder_start_token_id], device=model.device)
-    if target is not None:
-        given = torch.tensor(tokenizer(text_target=target)["input_ids"], dtype=torch.long, device=model.device)
-        theirs = torch.cat([theirs, given])
+    if target is None:
+        theirs = model.write(ours, most=generate)
     else:
-        for _ in range(generate):
-            kept = torch.ones(1, ours.shape[0] + theirs.shape[0], dtype=torch.bool, device=model.device)
-            following = model.masked(ours, theirs, kept)[0].argmax()
-            theirs = torch.cat([theirs, following[None]])
-            if int(following) == config.eos_token_id:
-                break
+        given = [model.model.config.decoder_start_token_id, *tokenizer(text_target=target)["input_ids"]]
+        theirs = torch.tensor(given, device=model.device)
     found = greedy_pair(model, ours, theirs, max_size=max_size, max_tokens=max_tokens, progress=progress)
     tokens = tuple(tokenizer.decode([token]) for token in [*ours.tolist(), *theirs.tolist()])
     written = len(tokens) if target is not None else len(ours)

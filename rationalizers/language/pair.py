@@ -57,6 +57,24 @@ class PairModel:
         return getattr(self.model.config, "max_position_embeddings", None)
 
     @torch.inference_mode()
+    def write(self, source: Tensor, *, most: int) -> Tensor:
+        """A translation, always the most probable token, with the one that starts it and, where it gets there, its end ``[n]``.
+
+        Args:
+            source: ``[s]``.
+            most: tokens beyond the first.
+        """
+        config, source = self.model.config, source.to(self.device)
+        tokens = torch.tensor([config.decoder_start_token_id], device=self.device)
+        for _ in range(most):
+            kept = torch.ones(1, source.shape[0] + tokens.shape[0], dtype=torch.bool, device=self.device)
+            following = self.masked(source, tokens, kept)[0].argmax()
+            tokens = torch.cat([tokens, following[None]])
+            if int(following) == config.eos_token_id:
+                break
+        return tokens
+
+    @torch.inference_mode()
     def masked(self, source: Tensor, tokens: Tensor, kept: Tensor) -> Tensor:
         """Logits of what follows the last token ``[R, V]``, from what each row may see.
 
@@ -92,6 +110,21 @@ class PairModel:
         return logits
 
 
+def check_pair_texts(model: PairModel, source: Tensor, tokens: Tensor, targets: Sequence[int]) -> None:
+    """Raise unless a source and a target can be asked about.
+
+    Raises:
+        ValueError: a text that is no row of tokens or too long, or a target outside.
+    """
+    for name, each in (("source", source), ("target", tokens)):
+        if each.dim() != 1 or each.is_floating_point() or not each.shape[0]:
+            raise ValueError(f"the {name} must be token numbers [n], got {each.dtype} {list(each.shape)}")
+        if model.longest is not None and each.shape[0] > model.longest:
+            raise ValueError(f"a {name} of {each.shape[0]} tokens is longer than the {model.longest} positions of this model")
+    if wrong := [target for target in targets if not 0 < target < tokens.shape[0]]:
+        raise ValueError(f"targets must be places 1 to {tokens.shape[0] - 1} of the translation, got {wrong[0]}")
+
+
 def greedy_pair(
     model: PairModel,
     source: Tensor,
@@ -99,6 +132,7 @@ def greedy_pair(
     targets: Sequence[int] | None = None,
     *,
     max_size: int | None = None,
+    sources: int = 0,
     max_tokens: int = 4096,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[TokenRationale]:
@@ -112,6 +146,7 @@ def greedy_pair(
         tokens: those of the target, with the token that starts it ``[n]``.
         targets: places in the target, 1 or more; ``None`` is all of them.
         max_size: tokens of a rationale at most; ``None`` is all.
+        sources: source tokens at least; where the target is said before, the search goes on.
         max_tokens: that are read in one pass.
         progress: called with the number of targets that are done, and of all.
 
@@ -120,7 +155,7 @@ def greedy_pair(
     """
     check_size(max_size)
     targets = range(1, tokens.shape[0]) if targets is None else targets
-    _check(model, source, tokens, targets)
+    check_pair_texts(model, source, tokens, targets)
     source, tokens = source.to(model.device), tokens.to(model.device)
     s, found = source.shape[0], []
     for target in targets:
@@ -133,20 +168,18 @@ def greedy_pair(
             logits = model.masked(source, tokens[:target], kept)
             return logits.argmax(-1), logits.log_softmax(-1)[:, goal]
 
-        path = grow(ask, length - 1, length, goal, max_size=max_size, rows=lambda size, rows=together: rows)  # type: ignore[misc]
+        path = grow(
+            ask,
+            length - 1,
+            length,
+            goal,
+            max_size=max_size,
+            rows=lambda size, rows=together: rows,  # type: ignore[misc]
+            enough=lambda order: sum(place < s for place in order) >= min(sources, s),
+        )
         each = TokenRationale(target, goal, *path, source=s)
         again = model.masked(source, tokens[:target], each.kept()[None].to(model.device))
         found.append(replace(each, certified=int(again.argmax()) == goal))
         if progress is not None:
             progress(len(found), len(targets))
     return found
-
-
-def _check(model: PairModel, source: Tensor, tokens: Tensor, targets: Sequence[int]) -> None:
-    for name, each in (("source", source), ("target", tokens)):
-        if each.dim() != 1 or each.is_floating_point() or not each.shape[0]:
-            raise ValueError(f"the {name} must be token numbers [n], got {each.dtype} {list(each.shape)}")
-        if model.longest is not None and each.shape[0] > model.longest:
-            raise ValueError(f"a {name} of {each.shape[0]} tokens is longer than the {model.longest} positions of this model")
-    if wrong := [target for target in targets if not 0 < target < tokens.shape[0]]:
-        raise ValueError(f"targets must be places 1 to {tokens.shape[0] - 1} of the translation, got {wrong[0]}")

@@ -18,8 +18,9 @@ architectures do not have.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,23 +67,41 @@ def in_order(model: CausalModel, tokens: Tensor, target: int, scores: Tensor, *,
     if scores.shape != (target,) or bool(scores.isnan().any()):
         raise ValueError(f"'scores' must be numbers [{target}], one for each token before the target, got {scores.tolist()}")
     tokens = tokens.to(model.device)
+
+    def ask(order: Sequence[int]) -> Tensor:
+        places = torch.tensor(sorted(order), device=tokens.device)[None]
+        return model.read(tokens[places], places)[0]
+
     goal = int(tokens[target])
-    scores = scores.detach().cpu().clone()
-    scores[-1] = torch.inf
-    order = scores.argsort(descending=True, stable=True).tolist()[:max_size]
-    if order[0] != target - 1:  # another is infinite too
-        order.remove(target - 1)
-        order.insert(0, target - 1)
+    return TokenRationale(target, goal, *along(scores, goal, ask, max_size=max_size))
+
+
+def along(
+    scores: Tensor, goal: int, ask: Callable[[Sequence[int]], Tensor], *, max_size: int | None
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float, ...]]:
+    """Add places in the order of their scores, the last place first, until the goal is said.
+
+    Args:
+        scores: of all places ``[n]``; of equals the first comes first.
+        goal: what shall be said.
+        ask: logits from some places.
+        max_size: places at most; ``None`` is all.
+
+    Returns:
+        places in order of addition; what is said after each; p(goal) likewise.
+    """
+    last = scores.shape[0] - 1
+    ranked = scores.detach().cpu().argsort(descending=True, stable=True).tolist()
+    order = [last, *(place for place in ranked if place != last)][:max_size]
     predicted: list[int] = []
     probability: list[float] = []
     for size in range(1, len(order) + 1):
-        places = torch.tensor(sorted(order[:size]), device=tokens.device)[None]
-        p = model.read(tokens[places], places)[0].softmax(-1)
+        p = ask(order[:size]).softmax(-1)
         predicted.append(int(p.argmax()))
         probability.append(float(p[goal]))
         if predicted[-1] == goal:
             break
-    return TokenRationale(target, goal, tuple(order[: len(predicted)]), tuple(predicted), tuple(probability))
+    return tuple(order[: len(predicted)]), tuple(predicted), tuple(probability)
 
 
 def _gradients(model: CausalModel, context: Tensor, goal: int, factors: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,7 +140,7 @@ def _integrated_gradients(model: CausalModel, context: Tensor, goal: int) -> Ten
 @torch.inference_mode()
 def _attentions(model: CausalModel, context: Tensor) -> Tensor:
     """Attention of every layer, mean over heads, ``[L, n, n]``."""
-    with _eager(model):
+    with eager(model.model):
         output = model.model(
             input_ids=context[None],
             position_ids=torch.arange(context.shape[0], device=context.device)[None],
@@ -149,14 +168,14 @@ def _all_attentions(model: CausalModel, context: Tensor, goal: int) -> Tensor:
 
 
 @contextmanager
-def _eager(model: CausalModel) -> Iterator[None]:
-    """With the implementation of attention that tells its weights."""
-    before = model.model.config._attn_implementation
-    model.model.set_attn_implementation("eager")
+def eager(model: Any) -> Iterator[None]:
+    """With the implementation of attention that tells its weights, of a model of transformers."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation("eager")
     try:
         yield
     finally:
-        model.model.set_attn_implementation(before)
+        model.set_attn_implementation(before)
 
 
 RANKINGS: dict[str, Callable[[CausalModel, Tensor, int], Tensor]] = {

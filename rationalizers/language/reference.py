@@ -96,6 +96,7 @@ def grow(
     *,
     max_size: int | None,
     rows: Callable[[int], int],
+    enough: Callable[[Sequence[int]], bool] = lambda order: True,
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float, ...]]:
     """Greedy search itself.
 
@@ -106,6 +107,7 @@ def grow(
         goal: what shall be said.
         max_size: places at most; ``None`` is all.
         rows: sets of a size that are asked about together.
+        enough: whether the search may end with what was added, once the goal was said.
 
     Returns:
         places in order of addition; what is said after each; p(goal) likewise.
@@ -125,7 +127,7 @@ def grow(
         order.append(best[1])
         said.append(best[2])
         path.append(math.exp(best[0]))
-        if said[-1] == goal or len(order) in (places, max_size):
+        if (goal in said and enough(order)) or len(order) in (places, max_size):
             return tuple(order), tuple(said), tuple(path)
 
 

@@ -159,3 +159,27 @@ def test_numbers_that_are_not_finite_are_named():
     torch.nn.init.constant_(model.decoder.final_layer_norm.weight, torch.nan)
     with pytest.raises(ValueError, match="not finite"):
         PairModel(model).masked(SOURCE, TARGET[:4], kept(8))
+
+
+@pytest.mark.parametrize("sources", [1, 2, 5, 9])
+def test_the_search_may_go_on_until_it_has_source_tokens(sources):
+    model = tiny_pair("marian")
+    for target in range(1, 6):
+        (short,), (long,) = (greedy_pair(model, SOURCE, TARGET, [target], sources=each) for each in (0, sources))
+        assert long.order[: len(short.order)] == short.order
+        found = sum(place < 5 for place in long.order)
+        assert found >= min(sources, 5)
+        if found > sum(place < 5 for place in short.order):  # it went on, and no further than it had to
+            assert found == min(sources, 5) or not short.reached_argmax
+
+
+def test_it_writes_what_is_most_probable():
+    model = tiny_pair("marian")
+    found = model.write(SOURCE, most=4)
+    tokens = [model.model.config.decoder_start_token_id]
+    for _ in range(4):
+        logits = model.model(input_ids=SOURCE[None], decoder_input_ids=torch.tensor([tokens])).logits
+        tokens.append(int(logits[0, -1].argmax()))
+        if tokens[-1] == model.model.config.eos_token_id:
+            break
+    assert found.tolist() == tokens

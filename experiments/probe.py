@@ -1,0 +1,132 @@
+"""What do rationales of a language model find where it is known? ``python -m experiments.probe passages ./models/a/model``.
+
+passages     the last words of annotated passages of LAMBADA
+agreement    words that follow from one word far before, with a distractor in between
+alignments   words of Romanian and English sentences that people aligned; for encoder-decoders
+crossed      two sentences translated in a row, which nothing connects; for encoder-decoders
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rationalizers.probes.probe import Probe
+
+TESTS = ("passages", "agreement", "alignments", "crossed")
+SOURCES = "parallel/multi30k/test_2016_flickr.de.gz"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Ask models, print a table for each, write a page and a file."""
+    given = _parser().parse_args(arguments)
+    from experiments.evaluate import bars
+    from rationalizers.report.probe import probe_page
+    from rationalizers.run import write_atomically
+    from rationalizers.sequence import open_language_model
+
+    found: list[Probe] = []
+    for name in given.models:
+        model, tokenizer = open_language_model(name, device=given.device)
+        with bars() as bar:
+            task = bar.add_task(name, total=None)
+
+            def progress(done: int, total: int, task: Any = task) -> None:
+                bar.update(task, completed=done, total=total)
+
+            settings: dict[str, Any] = {"name": name, "seed": given.seed, "progress": progress}
+            if given.searches:
+                settings["searches"] = given.searches
+            found.append(_asking(given.test, given)(model, tokenizer, settings))
+        show(found[-1])
+    records = [each.record() for each in found]
+    if given.html is not None:
+        write_atomically(Path(given.html), str(probe_page(records)))
+    if given.json is not None:
+        write_atomically(Path(given.json), json.dumps(records, indent=1) + "\n")
+
+
+def _asking(test: str, given: argparse.Namespace) -> Callable[[Any, Any, dict[str, Any]], Probe]:
+    """The test of a name, with the examples that it is about."""
+    if test == "passages":
+        from rationalizers.data.lambada import annotated_passages
+        from rationalizers.probes.passages import passages_probe
+
+        passages = annotated_passages()[: given.examples]
+        return lambda model, tokenizer, settings: passages_probe(model, tokenizer, passages, **settings)
+    if test == "agreement":
+        from rationalizers.data.analogies import agreements
+        from rationalizers.probes.agreement import agreement_probe
+
+        sentences = _spread(agreements(), given.examples)
+        return lambda model, tokenizer, settings: agreement_probe(model, tokenizer, sentences, **settings)
+    if test == "alignments":
+        from rationalizers.data.alignments import aligned_pairs
+        from rationalizers.probes.alignments import alignment_probe
+
+        most = given.words
+        pairs = [each for each in aligned_pairs() if most is None or max(len(each.source), len(each.target)) <= most]
+        return lambda model, tokenizer, settings: alignment_probe(model, tokenizer, pairs[: given.examples], **settings)
+    from rationalizers.data.texts import located, read
+    from rationalizers.probes.crossed import crossed_probe
+
+    sources = read(located(given.sources, None)).splitlines()
+    some = _spread(sources, None if given.examples is None else 2 * given.examples)
+    return lambda model, tokenizer, settings: crossed_probe(model, tokenizer, some, **settings)
+
+
+def _spread(examples: Sequence[Any], most: int | None) -> Sequence[Any]:
+    """So many of some examples, from all over them."""
+    if most is None or most >= len(examples):
+        return examples
+    return [examples[place * len(examples) // most] for place in range(most)]
+
+
+def show(probe: Probe) -> None:
+    """Print one row per search; a star marks what differs from greedy search by more than chance would have it (95 %)."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from rationalizers.probes.probe import BEST
+
+    facts = ", ".join(f"{name} {value:g}" for name, value in probe.facts.items())
+    numbers = probe.numbers()
+    table = Table("search", *numbers, title=f"{probe.name}: {probe.model}", caption=facts)
+    for search, parts in probe.parts.items():
+        cells = []
+        for number in numbers:
+            if number not in parts:
+                cells.append("")
+                continue
+            other = search != BEST and number in probe.parts.get(BEST, {}) and probe.gap(search, number).p < 0.05
+            cells.append(f"{probe.value(search, number).value:.2f}{'*' if other else ''}")
+        table.add_row(Text(search), *cells)
+    Console(width=max(120, Console().width)).print(table)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rationalize-probe", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("test", choices=TESTS)
+    parser.add_argument(
+        "models", nargs="+", metavar="MODEL", help="owner/name on the Hugging Face hub, a folder, or package://package/folder"
+    )
+    parser.add_argument("--searches", type=lambda text: text.split(","), metavar="A,B", help="ways to a rationale; else all")
+    parser.add_argument("--examples", type=int, metavar="N", help="that are asked about at most; else all")
+    parser.add_argument("--words", type=int, metavar="N", help="alignments: of a sentence at most; else any number")
+    parser.add_argument("--sources", default=SOURCES, metavar="FILE", help=f"crossed: sentences, one a line ({SOURCES})")
+    parser.add_argument("--seed", type=int, default=0, help="of what is random")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--html", metavar="FILE", help="write a page to open")
+    parser.add_argument("--json", metavar="FILE", help="write everything as JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
