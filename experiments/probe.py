@@ -87,24 +87,28 @@ def _spread(examples: Sequence[Any], most: int | None) -> Sequence[Any]:
 
 
 def show(probe: Probe) -> None:
-    """Print one row per search; a star marks what differs from greedy search by more than chance would have it (95 %)."""
+    """Print one row per search, with the floor of a random set of the same size in brackets.
+
+    A star marks what differs from greedy search by more than chance would have it (95 %).
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from rationalizers.probes.probe import BEST
+    from rationalizers.probes.probe import BEST, FLOOR
 
     facts = ", ".join(f"{name} {value:g}" for name, value in probe.facts.items())
-    numbers = probe.numbers()
+    numbers = [number for number in probe.numbers() if not number.endswith(FLOOR)]
     table = Table("search", *numbers, title=f"{probe.name}: {probe.model}", caption=facts)
     for search, parts in probe.parts.items():
-        cells = []
+        cells: list[str | Text] = []
         for number in numbers:
             if number not in parts:
                 cells.append("")
                 continue
             other = search != BEST and number in probe.parts.get(BEST, {}) and probe.gap(search, number).p < 0.05
-            cells.append(f"{probe.value(search, number).value:.2f}{'*' if other else ''}")
+            floor = f" [{probe.value(search, number + FLOOR).value:.2f}]" if number + FLOOR in parts else ""
+            cells.append(Text(f"{probe.value(search, number).value:.2f}{'*' if other else ''}{floor}"))
         table.add_row(Text(search), *cells)
     Console(width=max(120, Console().width)).print(table)
 

@@ -62,8 +62,10 @@ class PairModel:
 
         Args:
             source: ``[s]``.
-            most: tokens beyond the first.
+            most: tokens beyond the first, as far as the model knows positions.
         """
+        if self.longest is not None:
+            most = min(most, self.longest - 1)
         config, source = self.model.config, source.to(self.device)
         tokens = torch.tensor([config.decoder_start_token_id], device=self.device)
         for _ in range(most):

@@ -40,7 +40,7 @@ def crossed_probe(
         sources: sentences, an even number of them.
         name: of the model.
         searches: of `rationalizers.probes.pairs.PAIR_SEARCHES`.
-        most: tokens of a translation.
+        most: tokens of a translation, as far as two of them fit into the positions that the model knows.
         seed: of what is random.
         progress: called with the number of pairs that are done, of all searches, and of all.
 
@@ -50,6 +50,8 @@ def crossed_probe(
     if len(sources) % 2:
         raise ValueError(f"'sources' are paired; expected an even number, got {len(sources)}")
     half, end = len(sources) // 2, model.model.config.eos_token_id
+    if model.longest is not None:
+        most = min(most, (model.longest - 1) // 2)
     read = [torch.tensor(tokenizer(each)["input_ids"]) for each in sources]
     read = [each[:-1] if int(each[-1]) == end else each for each in read]
     written = [model.write(torch.cat([each, torch.tensor([end])]), most=most).cpu() for each in read]

@@ -16,7 +16,7 @@ from rationalizers.statistics import Estimate, Floats, Gap, difference, estimate
 # A number of one example: numerator and denominator, (x, 1) of a mean; denominator 0 where it does not count.
 Part = tuple[float, float]
 Progress = Callable[[int, int], None]
-BEST = "greedy"
+BEST, FLOOR = "greedy", "_random"
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def chance(size: int, places: Sequence[int], wanted: Iterable[int], *, seed: int
     for _ in range(draws):
         others = draw.choice(places[:-1], max(0, size - 1), replace=False).tolist()
         for name, part in overlap([*others, places[-1]], wanted).items():
-            totals.setdefault(f"{name}_random", []).append(part)
+            totals.setdefault(f"{name}{FLOOR}", []).append(part)
     return {name: (float(np.mean([a for a, _ in each])), float(np.mean([b for _, b in each]))) for name, each in totals.items()}
 
 
