@@ -6,7 +6,8 @@ their width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from rationalizers.extras import require
 from rationalizers.language.masks import bias, seeing
 from rationalizers.language.opening import opened
 from rationalizers.language.states import States
+from rationalizers.language.vocabulary import finite
 
 
 class CausalModel:
@@ -63,7 +65,7 @@ class CausalModel:
         output = self.model(
             input_ids=tokens, position_ids=positions, attention_mask=self.causal(tokens.shape[1]), use_cache=False
         )
-        return _finite(output.logits[:, -1])
+        return finite(output.logits[:, -1])
 
     @torch.inference_mode()
     def go_on(self, tokens: Tensor, positions: Tensor, states: States) -> tuple[Tensor, States]:
@@ -76,19 +78,25 @@ class CausalModel:
         """
         cache = require("transformers", extra="text").DynamicCache(states or None)
         before = states[0][0].shape[2] if states else 0
-        output = self.model.base_model(
-            input_ids=tokens,
-            position_ids=positions,
-            attention_mask=self.causal(tokens.shape[1], before=before),
-            past_key_values=cache,
-            use_cache=True,
-        )
+        with _of_the_last_token(self.model.base_model):
+            output = self.model.base_model(
+                input_ids=tokens,
+                position_ids=positions,
+                attention_mask=self.causal(tokens.shape[1], before=before),
+                past_key_values=cache,
+                use_cache=True,
+            )
         return output.last_hidden_state[:, -1], [(layer.keys, layer.values) for layer in cache.layers]
 
     @torch.inference_mode()
     def predict(self, last: Tensor) -> Tensor:
         """Logits ``[R, V]`` from last states ``[R, D]``."""
-        return _finite(self.model.get_output_embeddings()(last))
+        return finite(self.model.get_output_embeddings()(last))
+
+    def vocabulary(self) -> tuple[Tensor, Tensor | None]:
+        """Weight ``[V, D]`` and bias ``[V]`` of the vocabulary, which logits are made with."""
+        head = self.model.get_output_embeddings()
+        return head.weight.detach(), None if head.bias is None else head.bias.detach()
 
     @torch.inference_mode()
     def masked(self, tokens: Tensor, kept: Tensor) -> Tensor:
@@ -109,7 +117,7 @@ class CausalModel:
         output = self.model(
             input_ids=tokens.expand(rows, n), position_ids=positions, attention_mask=mask, use_cache=False, logits_to_keep=1
         )
-        return _finite(output.logits[:, -1])
+        return finite(output.logits[:, -1])
 
     def causal(self, n: int, *, before: int = 0) -> Tensor:
         """What is added to attention ``[1, 1, n, before + n]`` so that each token sees everything before and itself."""
@@ -132,7 +140,20 @@ def check_text(model: CausalModel, tokens: Tensor, targets: Sequence[int]) -> No
         raise ValueError(f"targets must be places 1 to {tokens.shape[0] - 1} of the text, got {wrong[0]}")
 
 
-def _finite(logits: Tensor) -> Tensor:
-    if not bool(logits.isfinite().all()):
-        raise ValueError("the model predicts numbers that are not finite; check its weights, or load it in another precision")
-    return logits
+@contextmanager
+def _of_the_last_token(decoder: Any) -> Iterator[None]:
+    """The feed-forward part of the last layer for the last token alone: no one asks for the others.
+
+    It is added to what the layer has of every token, so that the others are wrong afterwards. OPT, which puts all tokens of all
+    rows in a row, has no part of that name and computes them all.
+    """
+    layers = getattr(decoder, "layers", None) or getattr(decoder, "h", None)
+    part = getattr(layers[-1], "mlp", None) if layers is not None else None
+    if part is None:
+        yield
+        return
+    hook = part.register_forward_pre_hook(lambda module, given: (given[0][:, -1:], *given[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()

@@ -21,6 +21,7 @@ from rationalizers.language.masks import bias, seeing
 from rationalizers.language.opening import opened
 from rationalizers.language.reference import check_size, grow
 from rationalizers.language.sequence_rationale import TokenRationale
+from rationalizers.language.vocabulary import finite
 
 
 class PairModel:
@@ -106,10 +107,7 @@ class PairModel:
             decoder_attention_mask=bias(seeing(theirs).tril()[:, None], dtype),
             use_cache=False,
         )
-        logits: Tensor = output.logits[:, -1]
-        if not bool(logits.isfinite().all()):
-            raise ValueError("the model predicts numbers that are not finite; check its weights")
-        return logits
+        return finite(output.logits[:, -1])
 
 
 def check_pair_texts(model: PairModel, source: Tensor, tokens: Tensor, targets: Sequence[int]) -> None:

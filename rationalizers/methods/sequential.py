@@ -181,6 +181,9 @@ class _Asked:
         """Logits of the classes."""
         return self.model.predict(last)[:, self.answers]
 
+    def vocabulary(self) -> None:
+        """The classes are few."""
+
 
 def _with_class(batch: Batch, answers: Tensor, separator: int) -> Batch:
     """Each text followed by its class and its end, as units like any other."""

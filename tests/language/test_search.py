@@ -1,9 +1,12 @@
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rationalizers.language import CausalModel, exhaustive, greedy, greedy_reference
+from rationalizers.language import CausalModel, exhaustive, greedy, greedy_reference, lockstep
+from rationalizers.language.vocabulary import Shortlist
 from tests.language.models import SETTINGS, plain, text, tiny
 
 KINDS = sorted(SETTINGS)
@@ -35,6 +38,48 @@ def test_every_certificate_holds(kind):
     found = greedy(tiny(kind), [text(14)])[0]
     assert [each.certified for each in found] == [each.reached_argmax for each in found]
     assert any(each.certified for each in found)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "phi"])  # without and with a bias of the vocabulary
+@pytest.mark.parametrize("cache", [0, 1024])
+@pytest.mark.parametrize("words", [1, 3, 10])
+def test_bounds_change_nothing_but_what_is_computed(kind, cache, words, monkeypatch):
+    model, tokens = tiny(kind), text(14)
+    expected = slow(model, tokens)
+    asked = []
+    predict = CausalModel.predict
+    monkeypatch.setattr(CausalModel, "predict", lambda self, last: asked.append(len(last)) or predict(self, last))
+    same(greedy(model, [tokens], cache_megabytes=cache)[0], expected)
+    whole = sum(asked)
+    asked.clear()
+    monkeypatch.setattr(lockstep, "LEAST", 1)
+    monkeypatch.setattr(lockstep, "Shortlist", partial(Shortlist, words=words))
+    same(greedy(model, [tokens], cache_megabytes=cache)[0], expected)
+    assert sum(asked) < whole
+
+
+@pytest.mark.parametrize("pass_tokens", [0, 3, 10**6])
+@pytest.mark.parametrize("cache", [0, 1024])
+def test_neither_do_passes_that_are_put_together(pass_tokens, cache, monkeypatch):
+    passes = []
+    go_on = CausalModel.go_on
+    monkeypatch.setattr(CausalModel, "go_on", lambda self, *given: passes.append(given) or go_on(self, *given))
+    monkeypatch.setitem(lockstep.PASS_TOKENS, "cpu", pass_tokens)
+    model, tokens = tiny("llama"), text(14)
+    found = greedy(model, [tokens], cache_megabytes=cache)[0]
+    same(found, slow(model, tokens))
+    if pass_tokens > 100:  # one at the beginning, and one a step or, where states are not kept, another for the winners
+        steps = max(len(each.order) for each in found) - 1
+        assert len(passes) == 1 + steps * (1 if cache else 2)
+
+
+def test_those_that_know_most_join_others_where_that_is_cheap():
+    p = torch.tensor([1, 1, 2, 4, 4, 4, 7])
+    assert lockstep.shared(p, 8, 0).tolist() == p.tolist()
+    assert lockstep.shared(p, 8, 2).tolist() == [1, 1, 1, 4, 4, 4, 7]  # one reads one token more
+    assert lockstep.shared(p, 8, 4).tolist() == [1, 1, 1, 4, 4, 4, 4]  # another reads three more
+    assert lockstep.shared(p, 8, 8).tolist() == [1, 1, 1, 4, 4, 4, 4]
+    assert lockstep.shared(p, 8, 9).tolist() == [1, 1, 1, 1, 1, 1, 1]  # and four two more each
 
 
 @settings(max_examples=25, deadline=None)
