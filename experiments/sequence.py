@@ -9,7 +9,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rationalizers.sequence import SequenceExplanation
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from rationalizers.sequence import explain_text, explain_translation, open_language_model
 
     model, tokenizer = open_language_model(given.model, device=given.device)
-    settings = {"max_size": given.max_size, "max_tokens": given.max_tokens}
+    settings: dict[str, Any] = {"max_size": given.max_size, "max_tokens": given.max_tokens}
     if given.generate is not None:
         settings["generate"] = given.generate
     with bars() as bar:
@@ -35,8 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(model, CausalModel):
             if given.target is not None:
                 raise ValueError("--target is for encoder-decoders; this model reads one text, give it whole")
+            settings |= {"half": model.halved() if given.half else None, "approximate": given.approximate}
             found = explain_text(model, tokenizer, given.text, targets=given.targets, progress=progress, **settings)
         else:
+            if given.half or given.approximate is not None:
+                raise ValueError("--half and --approximate are for models of one text")
             if given.targets is not None:
                 raise ValueError("--targets is for models of one text; of an encoder-decoder all tokens are explained")
             found = explain_translation(model, tokenizer, given.text, target=given.target, progress=progress, **settings)
@@ -86,6 +89,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--targets", type=_places, metavar="I,J", help="places of the tokens to explain, from 1; else all")
     parser.add_argument("--max-size", type=int, metavar="N", help="tokens of a rationale at most")
     parser.add_argument("--max-tokens", type=int, default=4096, metavar="N", help="tokens that are read in one pass")
+    parser.add_argument("--half", action="store_true", help="judge candidates in half precision, and again where in doubt")
+    parser.add_argument(
+        "--approximate", type=int, metavar="N", help="faster, often longer: N candidates for each token, by gradient"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--html", metavar="FILE", help="write a page to open")
     parser.add_argument("--json", metavar="FILE", help="write everything as JSON")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from rationalizers.absence import check_absence
 from rationalizers.batch import Batch
 from rationalizers.build import build
+from rationalizers.language.sequence_rationale import TokenRationale
 from rationalizers.metrics.scores import Scores
 from rationalizers.rationale import Rationale
 from rationalizers.task import Task
@@ -111,6 +112,10 @@ class Rationalizer(pl.LightningModule, ABC):
             mask: units that the predictor may see; fixed units are seen in any case.
             absence: what absent means here; ``None`` is the method's own.
         """
+
+    def targets(self, batch: Batch) -> Sequence[tuple[TokenRationale, ...]] | None:
+        """Of a method that predicts units of its input, too: the rationale of each of them, for every example; else ``None``."""
+        return None
 
     def parameter_groups(self) -> dict[str, Iterable[nn.Parameter]]:
         """Named parameters that phases switch on and off; one group unless a method says otherwise."""

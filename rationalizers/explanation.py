@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rationalizers.extras import require
 from rationalizers.featurizer import Explanation
+from rationalizers.language.sequence_rationale import TokenRationale
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +29,8 @@ class TextExplanation(Explanation):
         label: true class, where known.
         evidence: human evidence ``(start, end, group)`` in words, ``None`` where unknown.
         marks: further intervals worth showing, by name.
+        targets: rationales of its words, of a method that predicts them, too (`rationalizers.methods.sequential`); places count
+            from the first word of the query.
     """
 
     id: str
@@ -39,6 +42,11 @@ class TextExplanation(Explanation):
     label: str | None = None
     evidence: tuple[tuple[int, int, int], ...] | None = None
     marks: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    targets: tuple[TokenRationale, ...] = ()
+
+    def with_targets(self, targets: tuple[TokenRationale, ...]) -> TextExplanation:
+        """The same with rationales of its words."""
+        return replace(self, targets=targets)
 
     @property
     def prediction(self) -> str:

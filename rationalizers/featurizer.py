@@ -9,6 +9,7 @@ from typing import Any
 
 from rationalizers.base import Output
 from rationalizers.batch import Batch
+from rationalizers.language.sequence_rationale import TokenRationale
 from rationalizers.rewording import Reworded
 from rationalizers.task import Task
 
@@ -23,6 +24,10 @@ class Explanation(ABC):
     @abstractmethod
     def _repr_html_(self) -> str:
         """What a notebook shows."""
+
+    def with_targets(self, targets: tuple[TokenRationale, ...]) -> Explanation:
+        """The same with the rationales of parts of the input, which some methods predict, too."""
+        raise NotImplementedError(f"{type(self).__name__} has no place for rationales of parts of the input")
 
 
 class Featurizer(ABC):

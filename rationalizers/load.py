@@ -53,7 +53,11 @@ class Trained:
         found: list[Explanation] = []
         for start in range(0, len(inputs), batch_size):
             batch = self.featurizer.batch(inputs[start : start + batch_size], first=start).to(self.model.device)
-            found += self.featurizer.explain(batch, self.model(batch), self.model.task)
+            explained = self.featurizer.explain(batch, self.model(batch), self.model.task)
+            targets = self.model.targets(batch)
+            if targets is not None:
+                explained = [each.with_targets(some) for each, some in zip(explained, targets, strict=True)]
+            found += explained
         return found
 
     def __repr__(self) -> str:

@@ -87,6 +87,8 @@ def explain_text(
     targets: Sequence[int] | None = None,
     max_size: int | None = None,
     max_tokens: int = 4096,
+    half: CausalModel | None = None,
+    approximate: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SequenceExplanation:
     """Say of tokens of a text why the model says them.
@@ -99,6 +101,8 @@ def explain_text(
         targets: places of the tokens to explain; ``None`` is those that it wrote, or all where it wrote none.
         max_size: tokens of a rationale at most.
         max_tokens: that are read in one pass.
+        half: see `rationalizers.language.greedy`.
+        approximate: see `rationalizers.language.greedy`.
         progress: called with the number of tokens that are explained, and of all.
 
     Raises:
@@ -119,7 +123,8 @@ def explain_text(
         ids = torch.cat([ids, following[None]])
     if targets is None:
         targets = range(written if generate else 1, ids.shape[0])
-    found = greedy(model, [ids], [targets], max_size=max_size, max_tokens=max_tokens, progress=progress)[0]
+    settings: dict[str, Any] = {"max_size": max_size, "max_tokens": max_tokens, "half": half, "approximate": approximate}
+    found = greedy(model, [ids], [targets], **settings, progress=progress)[0]
     return SequenceExplanation(tuple(tokenizer.decode([token]) for token in ids.tolist()), tuple(found), written)
 
 

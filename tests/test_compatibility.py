@@ -43,6 +43,24 @@ def run(tmp_path_factory):
     return folder
 
 
+def test_a_trained_model_has_a_rationale_for_every_word(run):
+    trained = load_rationalizer(run)
+    found = trained("0 1 1 0 1 =")
+    # The first word has nothing before it.
+    assert [each.target for each in found.targets] == [1, 2, 3, 4, 5]
+    words = found.tokens
+    for each in found.targets:
+        assert each.order[0] == each.target - 1
+        assert each.certified == each.reached_argmax
+        assert each.rationale().mask.sum() == len(each.order)
+    goals = {words[each.target]: each.goal for each in found.targets}
+    assert len(set(goals.values())) == len(goals) == 3
+    assert [each.goal for each in found.targets] == [goals[word] for word in words[1:]]
+    several = trained(["0 1 =", "0 1 1 0 1 ="])
+    assert several[1].targets == found.targets
+    assert len(several[0].targets) == 2
+
+
 def test_a_trained_model_explains_a_sequence(run):
     found = load_rationalizer(run)("0 1 1 0 1 =")
     assert found.tokens == ("0", "1", "1", "0", "1", "=")

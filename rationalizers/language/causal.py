@@ -6,6 +6,7 @@ their width.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -42,6 +43,10 @@ class CausalModel:
     def load(cls, name: str, *, device: str = "cpu") -> CausalModel:
         """Open one by name, folder or package; see `rationalizers.language.opening.opened`."""
         return cls(opened(name, "AutoModelForCausalLM", check_causal, device=device))
+
+    def halved(self, dtype: torch.dtype = torch.bfloat16) -> CausalModel:
+        """A copy of it in half precision."""
+        return CausalModel(copy.deepcopy(self.model).to(dtype))
 
     @property
     def device(self) -> torch.device:
@@ -99,25 +104,29 @@ class CausalModel:
         return head.weight.detach(), None if head.bias is None else head.bias.detach()
 
     @torch.inference_mode()
-    def masked(self, tokens: Tensor, kept: Tensor) -> Tensor:
-        """Logits of what follows the last token ``[R, V]``, absent tokens still there but seen by themselves alone: the oracle.
+    def masked(self, tokens: Tensor, kept: Tensor, last: Tensor | None = None) -> Tensor:
+        """Logits of what follows a token ``[R, V]``, absent tokens still there but seen by themselves alone: the oracle.
 
         Args:
             tokens: the text ``[n]``.
-            kept: which of them each row may see ``[R, n]`` bool, the last one always.
+            kept: which of them each row may see ``[R, n]`` bool.
+            last: place of the token of each row that the next one is predicted from ``[R]``; ``None`` is the last one.
 
         Raises:
-            ValueError: the last token is absent.
+            ValueError: this token is absent.
         """
-        if not bool(kept[:, -1].all()):
+        rows = torch.arange(len(kept), device=kept.device)
+        last = torch.full_like(rows, kept.shape[1] - 1) if last is None else last
+        if not bool(kept[rows, last].all()):
             raise ValueError("'kept' must hold the last token, which the next one is predicted from")
-        rows, n = kept.shape
-        mask = bias(seeing(kept).tril()[:, None], self.model.dtype)
-        positions = torch.arange(n, device=tokens.device).expand(rows, n)
-        output = self.model(
-            input_ids=tokens.expand(rows, n), position_ids=positions, attention_mask=mask, use_cache=False, logits_to_keep=1
+        n = kept.shape[1]
+        output = self.model.base_model(
+            input_ids=tokens.expand(len(kept), n),
+            position_ids=torch.arange(n, device=tokens.device).expand(len(kept), n),
+            attention_mask=bias(seeing(kept).tril()[:, None], self.model.dtype),
+            use_cache=False,
         )
-        return finite(output.logits[:, -1])
+        return self.predict(output.last_hidden_state[rows, last])
 
     def causal(self, n: int, *, before: int = 0) -> Tensor:
         """What is added to attention ``[1, 1, n, before + n]`` so that each token sees everything before and itself."""

@@ -12,6 +12,8 @@ bounds          of a large vocabulary, all words are computed for those candidat
                 (`rationalizers.language.vocabulary`)
 =============== ======================================================================================================
 
+In half precision, candidates that it cannot tell apart are judged again by the precise model.
+
 Candidates that are read in one pass know equally many tokens; where a pass would be short, some read again what is known, so that
 there are fewer passes.
 
@@ -24,29 +26,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from rationalizers.language.causal import CausalModel
+from rationalizers.language.judging import Best, Candidates, Decoder, Judge
 from rationalizers.language.states import States, join, put, room, row_bytes, take
-from rationalizers.language.vocabulary import LEAST, Shortlist
 
 PASS_TOKENS = {"cpu": 4, "cuda": 1024}
-HEADS = 1024  # states of which the whole vocabulary is computed at a time
-
-
-class Decoder(Protocol):
-    """What is asked; see `rationalizers.language.CausalModel`."""
-
-    def go_on(self, tokens: Tensor, positions: Tensor, states: States) -> tuple[Tensor, States]:
-        """Last states ``[R, D]`` and those of all layers, from known states of what comes before."""
-
-    def predict(self, last: Tensor) -> Tensor:
-        """Logits ``[R, V]`` from last states."""
-
-    def vocabulary(self) -> tuple[Tensor, Tensor | None] | None:
-        """Weight ``[V, D]`` and bias ``[V]`` that logits are made with, if that is all; ``None`` asks for all logits."""
 
 
 @dataclass(frozen=True)
@@ -64,39 +52,6 @@ class Path:
     probability: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class _Best:
-    """What was added to each question, ``[A]`` each: log p(goal), its place, what is said then, and which candidate it was."""
-
-    score: Tensor
-    place: Tensor
-    predicted: Tensor
-    candidate: Tensor
-
-
-@dataclass(frozen=True)
-class _Candidates:
-    """S + {i} of all questions and all i, and of how many of their tokens states are known.
-
-    Args:
-        owner: question of each ``[C]``.
-        place: i ``[C]``.
-        tokens: of each ``[C, m + 1]``, in the order of their places.
-        positions: likewise.
-        source: where states of its first tokens are known from: S (0), its token alone (1) or its last branch (2); ``[C]``.
-        p: of how many tokens.
-        at: which row of those they are.
-    """
-
-    owner: Tensor
-    place: Tensor
-    tokens: Tensor
-    positions: Tensor
-    source: Tensor
-    p: Tensor
-    at: Tensor
-
-
 class Lockstep:
     """All questions together: the rationales of those that are still searched for have the same size.
 
@@ -110,6 +65,8 @@ class Lockstep:
         max_tokens: that are read in one pass.
         cache: bytes for branches, at most.
         positions: of the tokens ``[Q, P]``; ``None`` is their places.
+        preferred: places that are candidates before all others ``[A, P]`` bool; ``None`` is all.
+        precise: the same model as ``model``, which is in half precision then, in another one.
     """
 
     def __init__(
@@ -124,6 +81,8 @@ class Lockstep:
         max_tokens: int,
         cache: float,
         positions: Tensor | None = None,
+        preferred: Tensor | None = None,
+        precise: CausalModel | None = None,
     ) -> None:
         self.model, self.tokens, self.max_tokens, self.cache = model, tokens, max_tokens, cache
         self.positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens) if positions is None else positions
@@ -132,10 +91,9 @@ class Lockstep:
         self.states: States = []  # of `kept`
         self.table: States = []  # of each token alone, [Q·P, H, 1, d]
         self.branches: States = []  # of the candidates of the last step, [C, H, m, d]
-        self.branch = torch.zeros(len(row), tokens.shape[1], dtype=torch.long, device=tokens.device)  # which a place is, [A, P]
+        self.branch = torch.full(tokens[row].shape, -1, device=tokens.device)  # which a place is, −1 is none, [A, P]
         self.added = start[:, -1]  # the last addition, [A]
-        head = model.vocabulary()
-        self.shortlist = Shortlist(*head) if head is not None and head[0].shape[0] >= LEAST else None
+        self.judge, self.preferred = Judge(model, precise=precise, max_tokens=max_tokens), preferred
         # Tokens that take as long to read as a pass takes in any case.
         self.pass_tokens = PASS_TOKENS[tokens.device.type]
 
@@ -164,9 +122,11 @@ class Lockstep:
             return
         for name in ("question", "row", "length", "goal", "kept", "added", "branch"):
             setattr(self, name, getattr(self, name)[on])
+        if self.preferred is not None:
+            self.preferred = self.preferred[on]
         self.states = take(self.states, on)
 
-    def _begin(self) -> _Best:
+    def _begin(self) -> Best:
         """Every token alone, at its place: the table; and what is said from where each rationale begins."""
         tokens, positions = self.tokens.reshape(-1, 1), self.positions.reshape(-1, 1)
         alone = [
@@ -180,27 +140,32 @@ class Lockstep:
         else:
             rows = self.row[:, None]
             last, self.states = self.model.go_on(self.tokens[rows, self.kept], self.positions[rows, self.kept], [])
-        score, predicted = self._scores(last, self.goal)
-        return _Best(score, self.kept[:, -1], predicted, self.question)
+        rows = self.row[:, None]
+        score, predicted = self.judge.beginning(last, self.tokens[rows, self.kept], self.positions[rows, self.kept], self.goal)
+        return Best(score, self.kept[:, -1], predicted, self.question)
 
-    def _step(self) -> _Best:
+    def _step(self) -> Best:
         """Add the best candidate of every question."""
         candidates = self._candidates()
         count, size = candidates.tokens.shape
         # As many of the next step will stand beside these.
         fits = 2 * count * row_bytes(self.states) * size // (size - 1) <= self.cache
         last, stored = self._read(candidates, torch.arange(count, device=self.tokens.device), keep=fits)
-        best = self._judge(candidates, last)
+        best = self.judge.best(candidates, last, self.goal)
         self.states = take(stored, best.candidate) if fits else self._read(candidates, best.candidate, keep=True)[1]
         self.branches, self.added = stored, best.place
-        self.branch = torch.zeros(len(self.row), self.tokens.shape[1], dtype=torch.long, device=self.tokens.device)
+        self.branch = torch.full_like(self.branch, -1)
         self.branch[candidates.owner, candidates.place] = torch.arange(count, device=self.tokens.device)
         self.kept = torch.cat([self.kept, best.place[:, None]], 1).sort(1).values
         return best
 
-    def _candidates(self) -> _Candidates:
+    def _candidates(self) -> Candidates:
         free = torch.arange(self.tokens.shape[1], device=self.tokens.device) < self.length[:, None]  # [A, P]
-        owner, place = free.scatter(1, self.kept, False).nonzero().unbind(1)  # [C]
+        free = free.scatter(1, self.kept, False)
+        if self.preferred is not None:
+            some = free & self.preferred
+            free = torch.where(some.any(1, keepdim=True), some, free)
+        owner, place = free.nonzero().unbind(1)  # [C]
         whole = torch.cat([self.kept[owner], place[:, None]], 1).sort(1).values  # [C, m + 1]
         tokens, positions = (each[self.row[owner, None], whole] for each in (self.tokens, self.positions))
         gap = (self.kept[owner] < place[:, None]).sum(1)  # members of S before i
@@ -209,12 +174,12 @@ class Lockstep:
         at = torch.where(alone, self.row[owner] * self.tokens.shape[1] + place, owner)
         if self.branches:
             rank = (self.kept < self.added[:, None]).sum(1)  # members of S before j, [A]
-            same = place < self.added[owner]
+            same = (place < self.added[owner]) & (self.branch[owner, place] >= 0)
             source, p = torch.where(same, 2, source), torch.where(same, rank[owner] + 1, p)
             at = torch.where(same, self.branch[owner, place], at)
-        return _Candidates(owner, place, tokens, positions, source, p, at)
+        return Candidates(owner, place, tokens, positions, source, p, at)
 
-    def _read(self, candidates: _Candidates, rows: Tensor, *, keep: bool) -> tuple[Tensor, States]:
+    def _read(self, candidates: Candidates, rows: Tensor, *, keep: bool) -> tuple[Tensor, States]:
         """Read some candidates: their last states ``[R, D]`` and, to ``keep``, those of all layers and tokens."""
         size = candidates.tokens.shape[1]
         p = shared(candidates.p[rows], size, self.pass_tokens)
@@ -240,39 +205,6 @@ class Lockstep:
                     put(stored, here, states)
         assert last is not None  # a question that is still searched for has candidates
         return last, stored
-
-    def _judge(self, candidates: _Candidates, last: Tensor) -> _Best:
-        """The best candidate of each question, the first of equals; those that cannot be it are judged by a bound alone."""
-        goal, owner = self.goal[candidates.owner], candidates.owner
-        score = torch.full_like(last[:, 0], -torch.inf)  # [C]
-        predicted = torch.zeros_like(owner)
-        best = torch.full((len(self.row),), -torch.inf, dtype=score.dtype, device=score.device)
-        if self.shortlist is None:
-            rounds = [torch.ones_like(owner, dtype=torch.bool)]
-        else:
-            self.shortlist.choose()
-            bound = self.shortlist.bound(last, goal)
-            promising = bound == best.scatter_reduce(0, owner, bound, "amax")[owner]
-            rounds = [promising, ~promising]
-        for judged in rounds:
-            if self.shortlist is not None:
-                judged = judged & (bound >= best[owner])
-            for rows in torch.split(judged.nonzero().squeeze(1), HEADS):
-                score[rows], predicted[rows] = self._scores(last[rows], goal[rows])
-            best = best.scatter_reduce(0, owner, score, "amax")
-        equal = (score == best[owner]).nonzero().squeeze(1)
-        # Candidates of a question stand in the order of their places.
-        none = torch.full_like(self.row, len(owner))
-        first = none.scatter_reduce(0, owner[equal], equal, "amin")
-        return _Best(score[first], candidates.place[first], predicted[first], first)
-
-    def _scores(self, last: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores log p(goal) and what is said, ``[R]`` each, from last states."""
-        logits = self.model.predict(last)
-        log_p = logits.log_softmax(-1)
-        if self.shortlist is not None:
-            self.shortlist.learn(log_p)
-        return log_p.gather(1, goal[:, None]).squeeze(1), logits.argmax(-1)
 
 
 def shared(p: Tensor, size: int, pass_tokens: int) -> Tensor:

@@ -104,6 +104,36 @@ def along(
     return tuple(order[: len(predicted)]), tuple(predicted), tuple(probability)
 
 
+def steepness(model: CausalModel, tokens: Tensor, targets: Sequence[int], *, max_tokens: int) -> Tensor:
+    """The ranking ``gradient_norm`` of many targets at a time ``[targets, n]``, −∞ at a target and beyond.
+
+    Args:
+        model: the language model.
+        tokens: the text ``[n]``.
+        targets: places of the tokens to explain.
+        max_tokens: that are read in one pass.
+    """
+    tokens, n = tokens.to(model.device), tokens.shape[0]
+    e = model.model.get_input_embeddings()(tokens).detach()
+    positions = torch.arange(n, device=tokens.device)
+    found = []
+    for some in torch.split(torch.tensor(targets, device=tokens.device), max(1, max_tokens // n)):
+        with torch.enable_grad():
+            rows = e.expand(len(some), -1, -1).clone().requires_grad_()
+            states = model.model.base_model(
+                inputs_embeds=rows,
+                position_ids=positions.expand(len(some), -1),
+                attention_mask=model.causal(n),
+                use_cache=False,
+            ).last_hidden_state
+            last = states[torch.arange(len(some), device=tokens.device), some - 1]
+            log_p = model.model.get_output_embeddings()(last).log_softmax(-1)
+            (gradient,) = torch.autograd.grad(log_p.gather(1, tokens[some, None]).sum(), rows)
+        norm = torch.linalg.vector_norm(gradient, dim=-1)
+        found.append(norm.masked_fill(positions >= some[:, None], -torch.inf))
+    return torch.cat(found)
+
+
 def _gradients(model: CausalModel, context: Tensor, goal: int, factors: Tensor) -> tuple[Tensor, Tensor]:
     """∂f/∂e at embeddings times each of some factors ``[F, n, D]``, and the embeddings ``[n, D]``."""
     with torch.enable_grad():

@@ -27,6 +27,8 @@ from rationalizers.encoders import CausalEncoder
 from rationalizers.language.causal import CausalModel
 from rationalizers.language.dropout import check_law, visible
 from rationalizers.language.lockstep import Lockstep
+from rationalizers.language.search import greedy
+from rationalizers.language.sequence_rationale import TokenRationale
 from rationalizers.language.states import States
 from rationalizers.predictors import Reader
 from rationalizers.rationale import Rationale, select_all
@@ -165,6 +167,15 @@ class Sequential(Rationalizer):
                     rank[where] = torch.arange(1.0, len(path.added) + 1, device=size.device)
         mask = ((rank < size[owner]) & ~batch.fixed).float()
         return Rationale(scores=(-rank).masked_fill(batch.fixed, -torch.inf), mask=mask, ptr=batch.ptr)
+
+    @torch.no_grad()
+    def targets(self, batch: Batch) -> list[tuple[TokenRationale, ...]]:
+        """The greedy rationale of every unit for which something stands before it, given ones apart."""
+        sizes = lengths(batch.ptr).tolist()
+        texts, given = torch.split(batch.units, sizes), torch.split(batch.fixed, sizes)
+        places = [[place for place in range(1, len(text)) if not fixed[place]] for text, fixed in zip(texts, given, strict=True)]
+        model = CausalModel(self._encoder.model)
+        return [tuple(each) for each in greedy(model, texts, places, max_size=self.max_size, max_tokens=self.max_tokens)]
 
 
 class _Asked:

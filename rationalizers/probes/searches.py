@@ -11,9 +11,10 @@ from rationalizers.language import CausalModel, TokenRationale, exhaustive, gree
 from rationalizers.language.ranking import RANKINGS
 from rationalizers.probes.probe import Progress
 
-RANDOM, EVERYTHING, EXHAUSTIVE = "random", "everything", "exhaustive"
-# Greedy search, the rankings, and as floors a random ranking and everything.
-SEARCHES = ("greedy", *RANKINGS, RANDOM, EVERYTHING)
+APPROXIMATE, RANDOM, EVERYTHING, EXHAUSTIVE = "approximate", "random", "everything", "exhaustive"
+# Greedy search, the same among few candidates, the rankings, and as floors a random ranking and everything.
+SEARCHES = ("greedy", APPROXIMATE, *RANKINGS, RANDOM, EVERYTHING)
+CANDIDATES = 16  # of approximate search
 TOGETHER = 16  # texts
 
 
@@ -42,10 +43,11 @@ def searched(
     if name not in SEARCHES:
         raise ValueError(f"expected one of the searches {', '.join(SEARCHES)}; got {name!r}")
     found: list[list[TokenRationale]] = []
-    if name == "greedy":
+    if name in ("greedy", APPROXIMATE):
+        screen = CANDIDATES if name == APPROXIMATE else None
         for start in range(0, len(texts), TOGETHER):
             some = slice(start, start + TOGETHER)
-            found += greedy(model, texts[some], targets[some])
+            found += greedy(model, texts[some], targets[some], approximate=screen)
             if progress is not None:
                 progress(len(found), len(texts))
         return found

@@ -1,3 +1,5 @@
+import re
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -5,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rationalizers.language import CausalModel, exhaustive, greedy, greedy_reference, lockstep
+from rationalizers.language import CausalModel, certify, exhaustive, greedy, greedy_reference, judging, lockstep, rank
+from rationalizers.language.ranking import steepness
 from rationalizers.language.vocabulary import Shortlist
 from tests.language.models import SETTINGS, plain, text, tiny
 
@@ -52,8 +55,8 @@ def test_bounds_change_nothing_but_what_is_computed(kind, cache, words, monkeypa
     same(greedy(model, [tokens], cache_megabytes=cache)[0], expected)
     whole = sum(asked)
     asked.clear()
-    monkeypatch.setattr(lockstep, "LEAST", 1)
-    monkeypatch.setattr(lockstep, "Shortlist", partial(Shortlist, words=words))
+    monkeypatch.setattr(judging, "LEAST", 1)
+    monkeypatch.setattr(judging, "Shortlist", partial(Shortlist, words=words))
     same(greedy(model, [tokens], cache_megabytes=cache)[0], expected)
     assert sum(asked) < whole
 
@@ -95,6 +98,67 @@ def test_neither_company_nor_memory_changes_anything(sizes, seed, max_tokens, ma
     found = greedy(model, texts, max_size=max_size, max_tokens=max_tokens, cache_megabytes=kilobytes / 1024)
     for each, tokens in zip(found, texts, strict=True):
         same(each, slow(model, tokens, max_size=max_size))
+
+
+def test_certificates_of_many_texts_and_passes_are_those_of_each(monkeypatch):
+    model = tiny("llama")
+    texts = [text(14, seed=1), text(9, seed=2)]
+    for max_tokens in (1, 40, 4096):
+        for each, tokens in zip(greedy(model, texts, max_size=2), texts, strict=True):
+            for one in certify(model, tokens, each, max_tokens=max_tokens):
+                assert one.certified == one.reached_argmax
+    # One that claims too much is found out, wherever it stands.
+    (found,) = greedy(model, texts[:1], max_size=2)
+    wrong = [replace(each, goal=(each.goal + 1) % 11) for each in found]
+    assert not any(each.certified for each in certify(model, texts[0], wrong) if each.predicted[-1] != each.goal)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "phi"])
+@pytest.mark.parametrize("cache", [0, 1024])
+def test_half_precision_is_judged_again_where_it_cannot_tell(kind, cache, caplog):
+    model = CausalModel(plain(kind).float())
+    texts = [text(16, seed=seed) for seed in range(8)]
+    caplog.set_level("INFO")
+    found = greedy(model, texts, half=model.halved(), cache_megabytes=cache)
+    for each, tokens in zip(found, texts, strict=True):
+        for one, other in zip(each, slow(model, tokens), strict=True):
+            assert (one.order, one.predicted) == (other.order, other.predicted)
+            assert one.probability == pytest.approx(other.probability, rel=1e-4)
+    judged, again, overruled = (int(number) for number in re.findall(r"\d+", caplog.messages[-1]))
+    assert 0 < again < judged
+    assert 0 < overruled < again  # these models are rough: half precision alone would be wrong
+
+
+def test_approximate_rationales_are_enough_but_not_always_the_same():
+    model, texts = tiny("gpt2"), [text(14, seed=seed) for seed in range(6)]
+    exact = greedy(model, texts)
+    for screen in (1, 3, 100):
+        found = greedy(model, texts, approximate=screen)
+        pairs = [pair for rows in zip(found, exact, strict=True) for pair in zip(*rows, strict=True)]
+        assert all(one.certified == one.reached_argmax for one, _ in pairs)
+        different = sum(one.order != other.order for one, other in pairs)
+        assert (different == 0) == (screen == 100)  # all are candidates
+    lengths = [sum(len(each.order) for row in rows for each in row) for rows in (exact, greedy(model, texts, approximate=1))]
+    assert lengths[0] < lengths[1]
+
+
+def test_approximate_search_adds_those_first_on_which_most_depends():
+    model, tokens = tiny("gpt2"), text(14)
+    for target in (6, 13):
+        steep = rank(model, tokens, target, "gradient_norm")
+        (found,) = greedy(model, [tokens], [[target]], approximate=3)[0]
+        preferred = [place for place in steep.argsort(descending=True).tolist()[:3] if place != target - 1]
+        added = found.order[1:]
+        assert set(added[: len(preferred)]) <= set(preferred)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_gradients_of_many_targets_are_those_of_each(kind):
+    model, tokens = tiny(kind), text(9)
+    found = steepness(model, tokens, [2, 5, 8], max_tokens=20)
+    for row, target in zip(found, (2, 5, 8), strict=True):
+        torch.testing.assert_close(row[:target], rank(model, tokens, target, "gradient_norm"), rtol=1e-5, atol=1e-7)
+        assert row[target:].isneginf().all()
 
 
 def test_of_equals_the_first_is_added():
