@@ -57,7 +57,7 @@ def _asking(test: str, given: argparse.Namespace) -> Callable[[Any, Any, dict[st
         from rationalizers.probes.passages import passages_probe
 
         passages = annotated_passages()[: given.examples]
-        return lambda model, tokenizer, settings: passages_probe(model, tokenizer, passages, **settings)
+        return lambda model, tokenizer, settings: passages_probe(model, tokenizer, passages, max_size=given.max_size, **settings)
     if test == "agreement":
         from rationalizers.data.analogies import agreements
         from rationalizers.probes.agreement import agreement_probe
@@ -103,7 +103,7 @@ def show(probe: Probe) -> None:
     for search, parts in probe.parts.items():
         cells: list[str | Text] = []
         for number in numbers:
-            if number not in parts:
+            if number not in parts or not probe.value(search, number).examples:
                 cells.append("")
                 continue
             other = search != BEST and number in probe.parts.get(BEST, {}) and probe.gap(search, number).p < 0.05
@@ -123,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--searches", type=lambda text: text.split(","), metavar="A,B", help="ways to a rationale; else all")
     parser.add_argument("--examples", type=int, metavar="N", help="that are asked about at most; else all")
+    parser.add_argument("--max-size", type=int, metavar="N", help="passages: tokens of a rationale at most; else any number")
     parser.add_argument("--words", type=int, metavar="N", help="alignments: of a sentence at most; else any number")
     parser.add_argument("--sources", default=SOURCES, metavar="FILE", help=f"crossed: sentences, one a line ({SOURCES})")
     parser.add_argument("--seed", type=int, default=0, help="of what is random")

@@ -104,13 +104,14 @@ class CausalModel:
         return head.weight.detach(), None if head.bias is None else head.bias.detach()
 
     @torch.inference_mode()
-    def masked(self, tokens: Tensor, kept: Tensor, last: Tensor | None = None) -> Tensor:
+    def masked(self, tokens: Tensor, kept: Tensor, last: Tensor | None = None, positions: Tensor | None = None) -> Tensor:
         """Logits of what follows a token ``[R, V]``, absent tokens still there but seen by themselves alone: the oracle.
 
         Args:
             tokens: the text ``[n]``.
             kept: which of them each row may see ``[R, n]`` bool.
             last: place of the token of each row that the next one is predicted from ``[R]``; ``None`` is the last one.
+            positions: of the tokens ``[n]``; ``None`` is all from 0 on.
 
         Raises:
             ValueError: this token is absent.
@@ -120,9 +121,10 @@ class CausalModel:
         if not bool(kept[rows, last].all()):
             raise ValueError("'kept' must hold the last token, which the next one is predicted from")
         n = kept.shape[1]
+        positions = torch.arange(n, device=tokens.device) if positions is None else positions
         output = self.model.base_model(
             input_ids=tokens.expand(len(kept), n),
-            position_ids=torch.arange(n, device=tokens.device).expand(len(kept), n),
+            position_ids=positions.expand(len(kept), n),
             attention_mask=bias(seeing(kept).tril()[:, None], self.model.dtype),
             use_cache=False,
         )

@@ -14,7 +14,7 @@ integrated gradients with scaled embeddings and their positions, which its path 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -68,12 +68,13 @@ def in_order_pair(
     if scores.shape != (s + target,) or bool(scores.isnan().any()):
         raise ValueError(f"'scores' must be numbers [{s + target}], of the source and what is before the target")
 
-    def ask(order: list[int]) -> Tensor:
-        kept = torch.zeros(1, s + target, dtype=torch.bool, device=source.device)
-        kept[0, order] = True
-        return model.masked(source, tokens[:target], kept)[0]
+    def ask(order: Sequence[int], sizes: Sequence[int]) -> Tensor:
+        kept = torch.zeros(len(sizes), s + target, dtype=torch.bool, device=source.device)
+        for row, size in enumerate(sizes):
+            kept[row, order[:size]] = True
+        return model.masked(source, tokens[:target], kept)
 
-    return TokenRationale(target, goal, *along(scores, goal, ask, max_size=max_size), source=s)  # type: ignore[arg-type]
+    return TokenRationale(target, goal, *along(scores, goal, ask, max_size=max_size), source=s)
 
 
 def _gradients(model: PairModel, source: Tensor, tokens: Tensor, goal: int, factors: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,6 +29,7 @@ from rationalizers.language.causal import CausalModel, check_text
 from rationalizers.language.sequence_rationale import TokenRationale
 
 POINTS = 101
+TOGETHER = 16  # sizes that are asked about in one pass
 
 
 def rank(model: CausalModel, tokens: Tensor, target: int, name: str) -> Tensor:
@@ -68,23 +69,25 @@ def in_order(model: CausalModel, tokens: Tensor, target: int, scores: Tensor, *,
         raise ValueError(f"'scores' must be numbers [{target}], one for each token before the target, got {scores.tolist()}")
     tokens = tokens.to(model.device)
 
-    def ask(order: Sequence[int]) -> Tensor:
-        places = torch.tensor(sorted(order), device=tokens.device)[None]
-        return model.read(tokens[places], places)[0]
+    def ask(order: Sequence[int], sizes: Sequence[int]) -> Tensor:
+        places = torch.tensor(order, device=tokens.device).sort()
+        # Those that are added later are there, but not seen.
+        kept = places.indices < torch.tensor(sizes, device=tokens.device)[:, None]
+        return model.masked(tokens[places.values], kept, positions=places.values)
 
     goal = int(tokens[target])
     return TokenRationale(target, goal, *along(scores, goal, ask, max_size=max_size))
 
 
 def along(
-    scores: Tensor, goal: int, ask: Callable[[Sequence[int]], Tensor], *, max_size: int | None
+    scores: Tensor, goal: int, ask: Callable[[Sequence[int], Sequence[int]], Tensor], *, max_size: int | None
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float, ...]]:
     """Add places in the order of their scores, the last place first, until the goal is said.
 
     Args:
         scores: of all places ``[n]``; of equals the first comes first.
         goal: what shall be said.
-        ask: logits from some places.
+        ask: logits ``[R, V]`` from the first of some places, so many in each row.
         max_size: places at most; ``None`` is all.
 
     Returns:
@@ -95,13 +98,14 @@ def along(
     order = [last, *(place for place in ranked if place != last)][:max_size]
     predicted: list[int] = []
     probability: list[float] = []
-    for size in range(1, len(order) + 1):
-        p = ask(order[:size]).softmax(-1)
-        predicted.append(int(p.argmax()))
-        probability.append(float(p[goal]))
-        if predicted[-1] == goal:
-            break
-    return tuple(order[: len(predicted)]), tuple(predicted), tuple(probability)
+    while goal not in predicted and len(predicted) < len(order):
+        # As many as were asked about before: at most half of the answers are not needed.
+        sizes = range(len(predicted) + 1, min(2 * len(predicted) + 1, len(predicted) + TOGETHER, len(order)) + 1)
+        p = ask(order[: sizes[-1]], sizes).softmax(-1)
+        predicted += p.argmax(-1).tolist()
+        probability += p[:, goal].tolist()
+    size = predicted.index(goal) + 1 if goal in predicted else len(predicted)
+    return tuple(order[:size]), tuple(predicted[:size]), tuple(probability[:size])
 
 
 def steepness(model: CausalModel, tokens: Tensor, targets: Sequence[int], *, max_tokens: int) -> Tensor:

@@ -22,6 +22,7 @@ def passages_probe(
     *,
     name: str,
     searches: Sequence[str] = SEARCHES,
+    max_size: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Probe:
@@ -40,6 +41,7 @@ def passages_probe(
         passages: annotated passages.
         name: of the model.
         searches: of `rationalizers.probes.searches.SEARCHES`.
+        max_size: pieces of the rationale of a piece at most; all searches but the one for everything end there.
         seed: of what is random.
         progress: called with the number of passages that are done, of all searches, and of all.
 
@@ -53,7 +55,13 @@ def passages_probe(
     rows: list[tuple[str, dict[str, Part]]] = []
     for count, search in enumerate(searches):
         found = searched(
-            model, texts, targets, search, seed=seed, progress=later(progress, count * len(texts), len(searches) * len(texts))
+            model,
+            texts,
+            targets,
+            search,
+            max_size=max_size,
+            seed=seed,
+            progress=later(progress, count * len(texts), len(searches) * len(texts)),
         )
         for place, ((_, first, wanted), rationales) in enumerate(zip(cut, found, strict=True)):
             rows.append((search, dict(_numbers(rationales, first, wanted, said[place], seed=seed + place))))

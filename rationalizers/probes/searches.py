@@ -24,6 +24,7 @@ def searched(
     targets: Sequence[Sequence[int]],
     name: str,
     *,
+    max_size: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[list[TokenRationale]]:
@@ -34,6 +35,7 @@ def searched(
         texts: token numbers ``[n]`` each.
         targets: places of each.
         name: one of `SEARCHES`.
+        max_size: tokens of a rationale at most; everything is more.
         seed: of the random ranking.
         progress: called with the number of texts that are done, and of all.
 
@@ -47,13 +49,13 @@ def searched(
         screen = CANDIDATES if name == APPROXIMATE else None
         for start in range(0, len(texts), TOGETHER):
             some = slice(start, start + TOGETHER)
-            found += greedy(model, texts[some], targets[some], approximate=screen)
+            found += greedy(model, texts[some], targets[some], approximate=screen, max_size=max_size)
             if progress is not None:
                 progress(len(found), len(texts))
         return found
     draw = torch.Generator().manual_seed(seed)
     for text, places in zip(texts, targets, strict=True):
-        found.append([_one(model, text, place, name, draw) for place in places])
+        found.append([_one(model, text, place, name, draw, max_size) for place in places])
         if progress is not None:
             progress(len(found), len(texts))
     return found
@@ -70,11 +72,11 @@ def says(model: CausalModel, text: Tensor, target: int) -> bool:
     return int(model.read(text[None, :target].to(model.device), places)[0].argmax()) == int(text[target])
 
 
-def _one(model: CausalModel, text: Tensor, target: int, name: str, draw: torch.Generator) -> TokenRationale:
+def _one(model: CausalModel, text: Tensor, target: int, name: str, draw: torch.Generator, max_size: int | None) -> TokenRationale:
     if name == EVERYTHING:
         places = torch.arange(target, device=model.device)[None]
         p = model.read(text[None, :target].to(model.device), places)[0].softmax(-1)
         goal = int(text[target])
         return TokenRationale(target, goal, tuple(reversed(range(target))), (int(p.argmax()),), (float(p[goal]),))
     scores = torch.rand(target, generator=draw) if name == RANDOM else rank(model, text, target, name)
-    return in_order(model, text, target, scores)
+    return in_order(model, text, target, scores, max_size=max_size)
