@@ -2,7 +2,8 @@
 
 passages     the last words of annotated passages of LAMBADA
 agreement    words that follow from one word far before, with a distractor in between
-alignments   words of Romanian and English sentences that people aligned; for encoder-decoders
+alignments   words of Romanian and English sentences that people aligned, or of German and English ones that a statistical
+             model did (--links multi30k); for encoder-decoders
 crossed      two sentences translated in a row, which nothing connects; for encoder-decoders
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rationalizers.data.alignments import Aligned
     from rationalizers.probes.probe import Probe
 
 TESTS = ("passages", "agreement", "alignments", "crossed")
@@ -68,15 +70,29 @@ def _asking(test: str, given: argparse.Namespace) -> Callable[[Any, Any, dict[st
         from rationalizers.data.alignments import aligned_pairs
         from rationalizers.probes.alignments import alignment_probe
 
-        most = given.words
-        pairs = [each for each in aligned_pairs() if most is None or max(len(each.source), len(each.target)) <= most]
-        return lambda model, tokenizer, settings: alignment_probe(model, tokenizer, pairs[: given.examples], **settings)
+        pairs = aligned_pairs() if given.links == "romanian" else _silver()
+        short = [each for each in pairs if given.words is None or max(len(each.source), len(each.target)) <= given.words]
+        some = _spread(short, given.examples)
+        return lambda model, tokenizer, settings: alignment_probe(model, tokenizer, some, **settings)
     from rationalizers.data.texts import located, read
     from rationalizers.probes.crossed import crossed_probe
 
     sources = read(located(given.sources, None)).splitlines()
-    some = _spread(sources, None if given.examples is None else 2 * given.examples)
-    return lambda model, tokenizer, settings: crossed_probe(model, tokenizer, some, **settings)
+    sources = _spread(sources, None if given.examples is None else 2 * given.examples)
+    return lambda model, tokenizer, settings: crossed_probe(model, tokenizer, sources, **settings)
+
+
+def _silver() -> list[Aligned]:
+    """Test sentences of Multi30k, aligned by a statistical model that learns from all of it."""
+    from rationalizers.data.silver import silver_pairs
+    from rationalizers.data.texts import ParallelFiles
+
+    files = {
+        split: [f"parallel/multi30k/{name}.{side}.gz" for side in ("de", "en")]
+        for split, name in (("train", "train"), ("val", "val"), ("test", "test_2016_flickr"))
+    }
+    texts = {split: [(pair[0], pair[1]) for pair in pairs] for split, pairs in ParallelFiles(**files).texts().items()}
+    return silver_pairs(texts["train"], texts["test"])
 
 
 def _spread(examples: Sequence[Any], most: int | None) -> Sequence[Any]:
@@ -124,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--searches", type=lambda text: text.split(","), metavar="A,B", help="ways to a rationale; else all")
     parser.add_argument("--examples", type=int, metavar="N", help="that are asked about at most; else all")
     parser.add_argument("--max-size", type=int, metavar="N", help="passages: tokens of a rationale at most; else any number")
+    parser.add_argument("--links", choices=("romanian", "multi30k"), default="romanian", help="alignments: of which sentences")
     parser.add_argument("--words", type=int, metavar="N", help="alignments: of a sentence at most; else any number")
     parser.add_argument("--sources", default=SOURCES, metavar="FILE", help=f"crossed: sentences, one a line ({SOURCES})")
     parser.add_argument("--seed", type=int, default=0, help="of what is random")
