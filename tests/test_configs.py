@@ -230,6 +230,23 @@ def test_an_experiment_has_the_last_word_before_the_command_line():
     assert composed("train", ["experiment=toy_dial", "name=mine"])["folder"] == "runs/mine"
 
 
+@pytest.mark.parametrize("tuning", options("tuning"))
+def test_every_language_model_composes(tuning):
+    config = composed("tune", [f"tuning={tuning}", "seed=3"])
+    assert config["name"] == f"{tuning}-s3"
+    assert config["folder"] == f"models/{tuning}-s3"
+    assert config["data"]["seed"] == 3
+    assert [path for path, value in entries(config) if value == "???"] in ([], ["model.special"])
+    assert check_targets(config) >= 3  # model, data, corpus
+    OptimizerConfig(**config["model"]["optimizer"])
+    if "standard" in config:  # it goes on from another, tokenizer included
+        assert config["standard"] == f"./models/{tuning.removesuffix('_compatible')}-s3/model"
+        assert config["model"]["model"] == {"architecture": None, "pretrained": config["standard"]}
+        assert config["data"]["tokenizer"] == {"pieces": None, "pretrained": config["standard"]}
+    else:
+        assert config["model"]["model"]["architecture"]["model_type"] in ("gpt2", "marian")
+
+
 @pytest.mark.parametrize("bench", options("bench"))
 def test_every_benchmark_composes(bench):
     assert check_targets(composed("benchmark", [f"bench={bench}"])) == 1

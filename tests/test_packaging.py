@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 SCRIPTS: dict[str, str] = PROJECT["scripts"]
 PACKAGES = ("rationalizers", "graph", "experiments", "conf")
 # Commands that take a text and a model, and no configuration.
-PLAIN = ("rationalize-sequence",)
+PLAIN = ("rationalize-probe", "rationalize-sequence")
 
 
 def run(*command: str | Path, cwd: Path, path: Path) -> str:
