@@ -234,7 +234,7 @@ def test_an_experiment_has_the_last_word_before_the_command_line():
 def test_every_language_model_composes(tuning):
     config = composed("tune", [f"tuning={tuning}", "seed=3"])
     assert config["name"] == f"{tuning}-s3"
-    assert config["folder"] == f"models/{tuning}-s3"
+    assert config["folder"] == f"./models/{tuning}-s3"
     assert config["data"]["seed"] == 3
     assert [path for path, value in entries(config) if value == "???"] in ([], ["model.special"])
     assert check_targets(config) >= 3  # model, data, corpus
