@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from rationalizers.run import write_atomically
     from rationalizers.sequence import open_language_model
 
+    ask = _asking(given.test, given)
     found: list[Probe] = []
     for name in given.models:
         model, tokenizer = open_language_model(name, device=given.device)
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             settings: dict[str, Any] = {"name": name, "seed": given.seed, "progress": progress}
             if given.searches:
                 settings["searches"] = given.searches
-            found.append(_asking(given.test, given)(model, tokenizer, settings))
+            found.append(ask(model, tokenizer, settings))
         show(found[-1])
     records = [each.record() for each in found]
     if given.html is not None:

@@ -9,7 +9,7 @@ from rationalizers.data.language import LanguageData
 from rationalizers.language import CausalModel, PairModel
 from rationalizers.sequence import explain_text, explain_translation, open_language_model
 from rationalizers.tuning import WordDropout, tune
-from tests.language.models import PAIR_SETTINGS, SETTINGS
+from tests.language.models import PAIR_SETTINGS, SETTINGS, saved
 
 LINES = [
     f"{who} {does} the {what}" for who in ("she", "he") for does in ("saw", "had", "likes") for what in ("cat", "dog", "bird")
@@ -235,6 +235,13 @@ def test_bad_data_is_named(tmp_path, changes, message):
     given = {"corpus": files(tmp_path), "tokenizer": {"pieces": 300}, "longest": 8, "batch_size": 2, **changes}
     with pytest.raises(ValueError, match=message):
         LanguageData(**given)
+
+
+def test_a_tokenizer_without_an_end_is_named(tmp_path):
+    folder = saved(tmp_path / "gpt2")
+    data = LanguageData(corpus=files(tmp_path / "data"), tokenizer={"pretrained": folder}, longest=8, batch_size=2)
+    with pytest.raises(ValueError, match=r"tokenizer of .*gpt2 has no token for the end of a text \(eos_token\)"):
+        data.setup()
 
 
 def test_a_split_without_texts_is_named(tmp_path):

@@ -34,7 +34,8 @@ class LanguageData(pl.LightningDataModule):
         seed: of the order of training batches.
 
     Raises:
-        ValueError: a size below 1, a tokenizer described otherwise.
+        ValueError: a size below 1, a tokenizer described otherwise or, in `setup`, without a token for the end of a text; a split
+            without texts.
     """
 
     def __init__(
@@ -70,6 +71,8 @@ class LanguageData(pl.LightningDataModule):
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
             self.start = getattr(config, "decoder_start_token_id", None)
+        if self.tokenizer.eos_token_id is None:
+            raise ValueError(f"the tokenizer of {self.described['pretrained']} has no token for the end of a text (eos_token)")
         for split in SPLITS:
             self._rows[split] = self._pairs(split, texts[split]) if paired else self._stretches(texts[split])
             self.report[f"{split}/examples"] = len(self._rows[split])

@@ -40,6 +40,7 @@ def searched_pair(
     """
     if name not in PAIR_SEARCHES:
         raise ValueError(f"expected one of the searches {', '.join(PAIR_SEARCHES)}; got {name!r}")
+    source, tokens = source.to(model.device), tokens.to(model.device)
     s = source.shape[0]
     if name == "greedy":
         longer = greedy_pair(model, source, tokens, targets, sources=sources)
@@ -48,7 +49,9 @@ def searched_pair(
     for target in targets:
         if name == EVERYTHING:
             # The order is that of the places: everything is added whatever it is.
-            p = model.masked(source, tokens[:target], torch.ones(1, s + target, dtype=torch.bool))[0].softmax(-1)
+            p = model.masked(source, tokens[:target], torch.ones(1, s + target, dtype=torch.bool, device=model.device))[
+                0
+            ].softmax(-1)
             goal = int(tokens[target])
             order = (s + target - 1, *range(s + target - 1))
             each = TokenRationale(target, goal, order, (int(p.argmax()),), (float(p[goal]),), source=s)
