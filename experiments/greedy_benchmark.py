@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rationalizers.language import TokenRationale
 
 REFERENCE, PREFIX, CACHES = "reference", "known prefix", "known prefix, last step's branches"
+LOCKSTEP, HALF = "lockstep", "lockstep, half precision"
 
 
 class GreedyBenchmark:
@@ -76,4 +77,65 @@ class GreedyBenchmark:
             (order,) = orders
             measured.facts[f"picks_k{size}"] = list(order)
             measured.notes.append(f"k={size}: all three ways add {', '.join(map(str, order))}")
+        return measured
+
+
+class LockstepBenchmark:
+    """All tokens of a text: one after the other by `greedy_reference`, in lockstep, and in lockstep with half precision.
+
+    On a CUDA device where there is one. Seconds are those of the wall. Rationales that two ways find differently, as rounding may
+    decide between near equals, are counted in the facts ``different``.
+
+    Args:
+        model: of transformers' ``GPT2Config``; the weights are drawn.
+        tokens: of the text.
+        size: tokens of the rationales.
+        max_tokens: that are read in one pass.
+        seed: of weights and tokens.
+    """
+
+    def __init__(self, *, model: Mapping[str, Any], tokens: int, size: int, max_tokens: int, seed: int) -> None:
+        self.settings, self.tokens, self.size, self.max_tokens, self.seed = dict(model), tokens, size, max_tokens, seed
+
+    def measure(self, *, rounds: int, threads: int) -> Measured:
+        """Let the contenders take turns."""
+        import torch
+        import transformers
+
+        from rationalizers.language import CausalModel, certify, greedy, greedy_reference
+
+        torch.manual_seed(self.seed)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        model = CausalModel(transformers.GPT2LMHeadModel(transformers.GPT2Config(**self.settings)).to(device))
+        text = torch.randint(0, model.model.config.vocab_size, (self.tokens,), device=device)
+        settings: dict[str, Any] = {"max_size": self.size, "max_tokens": self.max_tokens}
+        half = model.halved()
+        found: dict[str, list[TokenRationale]] = {}
+
+        def turn(name: str, call: Callable[[], list[TokenRationale]]) -> Callable[[], None]:
+            def timed() -> None:
+                found[name] = call()  # on the host by then: nothing is left to wait for
+
+            return timed
+
+        def one_by_one() -> list[TokenRationale]:
+            each = [greedy_reference(model, text, target, **settings) for target in range(1, self.tokens)]
+            return certify(model, text, each, max_tokens=self.max_tokens)
+
+        ways: dict[str, Callable[[], list[TokenRationale]]] = {
+            REFERENCE: one_by_one,
+            LOCKSTEP: lambda: greedy(model, [text], **settings)[0],
+            HALF: lambda: greedy(model, [text], half=half, **settings)[0],
+        }
+        measured = Benchmark(
+            contenders={name: turn(name, call) for name, call in ways.items()},
+            headlines={"lockstep": (REFERENCE, LOCKSTEP), "half": (REFERENCE, HALF)},
+        ).measure(rounds=rounds, threads=threads)
+        orders = {name: [each.order for each in rationales] for name, rationales in found.items()}
+        measured.facts["device"] = torch.cuda.get_device_name() if device == "cuda" else "cpu"
+        measured.facts["different"] = {
+            name: sum(one != other for one, other in zip(orders[name], orders[REFERENCE], strict=True))
+            for name in (LOCKSTEP, HALF)
+        }
+        measured.notes.append(f"of {self.tokens - 1} rationales differ: {measured.facts['different']}")
         return measured

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.greedy_benchmark import GreedyBenchmark
+from experiments.greedy_benchmark import GreedyBenchmark, LockstepBenchmark
 from rationalizers import language
 
 SMALL = {"vocab_size": 50, "n_positions": 16, "n_embd": 8, "n_layer": 1, "n_head": 1, "initializer_range": 0.5}
@@ -26,3 +26,10 @@ def test_different_rationales_are_not_timed(monkeypatch):
     monkeypatch.setattr(language, "greedy_reference", lambda *given, max_size: inner(*given, max_size=max_size - 1))
     with pytest.raises(RuntimeError, match="expected one rationale of 2 tokens"):
         benchmark().measure(rounds=1, threads=1)
+
+
+def test_all_tokens_in_lockstep_are_those_one_by_one():
+    measured = LockstepBenchmark(model=SMALL, tokens=12, size=3, max_tokens=64, seed=0).measure(rounds=1, threads=1)
+    assert set(measured.ratios) == {"lockstep", "half"}
+    assert measured.facts["different"] == {"lockstep": 0, "lockstep, half precision": 0}
+    assert measured.notes == ["of 11 rationales differ: {'lockstep': 0, 'lockstep, half precision': 0}"]
