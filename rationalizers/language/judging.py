@@ -82,7 +82,8 @@ class Judge:
         self.model, self.precise, self.max_tokens = model, precise, max_tokens
         head = model.vocabulary()
         self.shortlist: Shortlist | None = None
-        if precise is None and head is not None and head[0].shape[0] >= LEAST:
+        # In half precision nothing could be ruled out.
+        if head is not None and head[0].shape[0] >= LEAST and head[0].dtype.itemsize >= 4:
             self.shortlist = Shortlist(*head)
         self.error = 0.0  # how far the two models are apart in log p(goal), with a margin
         self.judged = self.again = self.overruled = 0

@@ -129,6 +129,13 @@ def test_half_precision_is_judged_again_where_it_cannot_tell(kind, cache, caplog
     assert 0 < overruled < again  # these models are rough: half precision alone would be wrong
 
 
+def test_a_model_in_half_precision_alone_needs_no_bounds(monkeypatch):
+    monkeypatch.setattr(judging, "LEAST", 1)
+    found = greedy(CausalModel(plain("gpt2").float()).halved(), [text(10)])[0]
+    assert [each.target for each in found] == list(range(1, 10))
+    assert any(each.reached_argmax for each in found)
+
+
 def test_approximate_rationales_are_enough_but_not_always_the_same():
     model, texts = tiny("gpt2"), [text(14, seed=seed) for seed in range(6)]
     exact = greedy(model, texts)
