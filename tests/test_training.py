@@ -10,7 +10,7 @@ import pytest
 import torch
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from rationalizers import training
+from rationalizers import fitting, training
 from rationalizers.base import Rationalizer
 from rationalizers.build import build, trusting
 from rationalizers.data.module import RationaleData
@@ -461,10 +461,10 @@ def test_a_run_killed_within_an_epoch_ends_the_same(runs, tmp_path, count_steps,
     [
         pytest.param(Rationalizer, "validation_step", lambda model, *_: model.current_epoch == 1, 2, id="validation"),
         pytest.param(
-            training.History, "on_train_epoch_end", lambda _, trainer, *__: trainer.current_epoch == 1, 2, id="end of an epoch"
+            fitting.History, "on_train_epoch_end", lambda _, trainer, *__: trainer.current_epoch == 1, 2, id="end of an epoch"
         ),
         pytest.param(
-            training.ModelCheckpoint,
+            fitting.ModelCheckpoint,
             "on_train_epoch_end",
             lambda _, trainer, *__: trainer.current_epoch == 1,
             2,
