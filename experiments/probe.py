@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from rationalizers.sequence import open_language_model
 
     ask = _asking(given.test, given)
-    found: list[Probe] = []
+    records: list[dict[str, Any]] = []
     for name in given.models:
         model, tokenizer = open_language_model(name, device=given.device)
         with bars() as bar:
@@ -44,9 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             settings: dict[str, Any] = {"name": name, "seed": given.seed, "progress": progress}
             if given.searches:
                 settings["searches"] = given.searches
-            found.append(ask(model, tokenizer, settings))
-        show(found[-1])
-    records = [each.record() for each in found]
+            found = ask(model, tokenizer, settings)
+        records.append(found.record())
+        show(found, records[-1])
     if given.html is not None:
         write_atomically(Path(given.html), str(probe_page(records)))
     if given.json is not None:
@@ -103,29 +103,34 @@ def _spread(examples: Sequence[Any], most: int | None) -> Sequence[Any]:
     return [examples[place * len(examples) // most] for place in range(most)]
 
 
-def show(probe: Probe) -> None:
+def show(probe: Probe, record: Mapping[str, Any]) -> None:
     """Print one row per search, with the floor of a random set of the same size in brackets.
 
     A star marks what differs from greedy search by more than chance would have it (95 %).
+
+    Args:
+        probe: what was found.
+        record: of it, which has all intervals.
     """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from rationalizers.probes.probe import BEST, FLOOR
+    from rationalizers.probes.probe import FLOOR
 
     facts = ", ".join(f"{name} {value:g}" for name, value in probe.facts.items())
     numbers = [number for number in probe.numbers() if not number.endswith(FLOOR)]
     table = Table("search", *numbers, title=f"{probe.name}: {probe.model}", caption=facts)
-    for search, parts in probe.parts.items():
+    for search, row in record["numbers"].items():
         cells: list[str | Text] = []
         for number in numbers:
-            if number not in parts or not probe.value(search, number).examples:
+            found = row.get(number)
+            if found is None or not found["examples"]:
                 cells.append("")
                 continue
-            other = search != BEST and number in probe.parts.get(BEST, {}) and probe.gap(search, number).p < 0.05
-            floor = f" [{probe.value(search, number + FLOOR).value:.2f}]" if number + FLOOR in parts else ""
-            cells.append(Text(f"{probe.value(search, number).value:.2f}{'*' if other else ''}{floor}"))
+            star = "*" if "minus_greedy" in found and found["minus_greedy"]["p"] < 0.05 else ""
+            floor = f" [{row[number + FLOOR]['value']:.2f}]" if number + FLOOR in row else ""
+            cells.append(Text(f"{found['value']:.2f}{star}{floor}"))
         table.add_row(Text(search), *cells)
     Console(width=max(120, Console().width)).print(table)
 

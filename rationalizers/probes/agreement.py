@@ -10,10 +10,9 @@ from torch import Tensor
 
 from rationalizers.data.analogies import Agreement
 from rationalizers.language import CausalModel
+from rationalizers.language import exhaustive as search_all
 from rationalizers.probes.probe import Part, Probe, Progress, later
-from rationalizers.probes.searches import EXHAUSTIVE, SEARCHES, says, searched, smallest
-
-DIRECTION = {"length": "lower", "ratio": "lower", "antecedent": "higher", "no_distractor": "higher"}
+from rationalizers.probes.searches import EXHAUSTIVE, SEARCHES, says, searched
 
 
 def agreement_probe(
@@ -53,7 +52,7 @@ def agreement_probe(
     total = (len(searches) + 1) * len(asked)
     for count, (text, (target,)) in enumerate(zip(texts, targets, strict=True)):
         drawn = float(torch.rand((), generator=draw)) < exhaustive
-        found = smallest(model, text, target, max_size=max_size) if drawn else None
+        found = search_all(model, text, target, max_size=max_size, max_tokens=16384) if drawn else None
         least.append(None if found is None else len(found.order))
         if progress is not None:
             progress(count + 1, total)
@@ -78,7 +77,7 @@ def agreement_probe(
             )
     found_sizes = [size for size in least if size is not None]
     facts = {"sentences": len(sentences), "asked": len(asked), "exhaustive": len(found_sizes)}
-    return Probe.of("agreement", name, facts, rows, DIRECTION)
+    return Probe.of("agreement", name, facts, rows)
 
 
 def _asked(model: CausalModel, tokenizer: Any, sentence: Agreement) -> tuple[Tensor, int, set[int]] | None:

@@ -14,8 +14,6 @@ from rationalizers.metrics.alignment import alignment_error, coded_alignment_err
 from rationalizers.probes.pairs import PAIR_SEARCHES, searched_pair
 from rationalizers.probes.probe import Part, Probe, Progress, overlap
 
-DIRECTION = {"length": "lower", "aer": "lower", "aer_coded": "lower", "iou": "higher", "f1": "higher", "top1": "higher"}
-
 
 def alignment_probe(
     model: PairModel,
@@ -51,7 +49,7 @@ def alignment_probe(
             if progress is not None:
                 progress(count * len(pairs) + place + 1, len(searches) * len(pairs))
     facts = {"sentences": len(pairs), "words": sum(len({word for _, word in pair.sure | pair.possible}) for pair in pairs)}
-    return Probe.of("alignments", name, facts, rows, DIRECTION)
+    return Probe.of("alignments", name, facts, rows)
 
 
 def _numbers(model: PairModel, tokenizer: Any, pair: Aligned, search: str, draw: torch.Generator) -> dict[str, Part]:

@@ -12,8 +12,6 @@ from rationalizers.language import PairModel, TokenRationale
 from rationalizers.probes.pairs import PAIR_SEARCHES, searched_pair
 from rationalizers.probes.probe import Part, Probe, Progress
 
-DIRECTION = {name: "lower" for name in ("length", "source_mean", "source_share", "target_mean", "target_share")}
-
 
 def crossed_probe(
     model: PairModel,
@@ -67,7 +65,7 @@ def crossed_probe(
             rows.append((search, _numbers(model, source, tokens, borders, search, draw)))
             if progress is not None:
                 progress(count * half + row + 1, len(searches) * half)
-    return Probe.of("crossed", name, {"pairs": half, "target_tokens": sum(map(len, written))}, rows, DIRECTION)
+    return Probe.of("crossed", name, {"pairs": half, "target_tokens": sum(map(len, written))}, rows)
 
 
 def _numbers(

@@ -12,8 +12,6 @@ from rationalizers.language import CausalModel, TokenRationale
 from rationalizers.probes.probe import Part, Probe, Progress, chance, later, overlap
 from rationalizers.probes.searches import SEARCHES, says, searched
 
-DIRECTION = {"length": "lower", "iou": "higher", "f1": "higher"}
-
 
 def passages_probe(
     model: CausalModel,
@@ -66,7 +64,7 @@ def passages_probe(
         for place, ((_, first, wanted), rationales) in enumerate(zip(cut, found, strict=True)):
             rows.append((search, dict(_numbers(rationales, first, wanted, said[place], seed=seed + place))))
     facts = {"passages": len(passages), "said": sum(said), "annotated_pieces": sum(len(wanted) for _, _, wanted in cut)}
-    return Probe.of("passages", name, facts, rows, {**DIRECTION, **{f"said_{key}": way for key, way in DIRECTION.items()}})
+    return Probe.of("passages", name, facts, rows)
 
 
 def _pieces(tokenizer: Any, passage: Passage) -> tuple[list[int], int, set[int]]:

@@ -28,14 +28,12 @@ class Probe:
         model: as it was named.
         facts: what was counted on the way.
         parts: by search and number, numerators and denominators ``[B]`` each.
-        direction: by number, whether ``lower`` or ``higher`` is better; others are neither.
     """
 
     name: str
     model: str
     facts: Mapping[str, float]
     parts: Mapping[str, Mapping[str, tuple[Floats, Floats]]]
-    direction: Mapping[str, str]
 
     @classmethod
     def of(
@@ -44,7 +42,6 @@ class Probe:
         model: str,
         facts: Mapping[str, float],
         rows: Iterable[tuple[str, Mapping[str, Part]]],
-        direction: Mapping[str, str],
     ) -> Probe:
         """Put together the numbers of examples, ``rows`` of search and numbers, examples in one order for every search."""
         found: dict[str, dict[str, list[Part]]] = {}
@@ -52,7 +49,7 @@ class Probe:
             for number, part in numbers.items():
                 found.setdefault(search, {}).setdefault(number, []).append(part)
         parts = {search: {number: _arrays(values) for number, values in numbers.items()} for search, numbers in found.items()}
-        return cls(name, model, facts, parts, direction)
+        return cls(name, model, facts, parts)
 
     def value(self, search: str, number: str) -> Estimate:
         """A number with its interval over examples."""

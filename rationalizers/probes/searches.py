@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rationalizers.language import CausalModel, TokenRationale, exhaustive, greedy, in_order, rank
+from rationalizers.language import CausalModel, TokenRationale, greedy, in_order, rank
 from rationalizers.language.ranking import RANKINGS
 from rationalizers.probes.probe import Progress
 
@@ -59,11 +59,6 @@ def searched(
         if progress is not None:
             progress(len(found), len(texts))
     return found
-
-
-def smallest(model: CausalModel, text: Tensor, target: int, *, max_size: int, max_tokens: int = 16384) -> TokenRationale | None:
-    """The result of exhaustive search; see `rationalizers.language.exhaustive`."""
-    return exhaustive(model, text, target, max_size=max_size, max_tokens=max_tokens)
 
 
 def says(model: CausalModel, text: Tensor, target: int) -> bool:

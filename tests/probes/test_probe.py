@@ -23,7 +23,7 @@ def test_chance_is_that_of_random_sets_with_the_last_place_in_them():
 def test_numbers_are_ratios_of_sums_with_gaps_to_greedy_search():
     rows = [("greedy", {"length": (float(x), 1.0), "f1": (1.0, 2.0)}) for x in (1, 2, 3, 4)]
     rows += [("other", {"length": (x + 2.0, 1.0), "only": (1.0, 1.0)}) for x in (1, 2, 3, 4)]
-    probe = Probe.of("test", "model", {"examples": 4}, rows, {"length": "lower"})
+    probe = Probe.of("test", "model", {"examples": 4}, rows)
     assert probe.numbers() == ["length", "f1", "only"]
     assert probe.value("greedy", "length").value == 2.5
     assert probe.value("greedy", "f1").value == 0.5
@@ -37,7 +37,7 @@ def test_numbers_are_ratios_of_sums_with_gaps_to_greedy_search():
 
 def test_examples_without_a_number_do_not_count():
     rows = [("greedy", {"ratio": part}) for part in ((2.0, 1.0), (0.0, 0.0), (4.0, 1.0))]
-    found = Probe.of("test", "model", {}, rows, {}).value("greedy", "ratio")
+    found = Probe.of("test", "model", {}, rows).value("greedy", "ratio")
     assert (found.value, found.examples) == (3.0, 2)
 
 
