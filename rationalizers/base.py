@@ -65,6 +65,8 @@ class Rationalizer(pl.LightningModule, ABC):
         optimizer: ``lr`` (a number, or one for each parameter group by name), and optionally ``name`` (``adam``, ``adamw``,
             ``sgd``), ``weight_decay``, ``schedule`` (``constant``, ``linear``, ``cosine``) and ``warmup`` (share of the steps).
         absence: what an unselected unit means to this model (see `rationalizers.absence`).
+        sees_rest: why the deployed prediction is made from more than the rationale, or ``None`` where it is not. Predictions from
+            the rationale alone are then reported beside it.
 
     Attributes:
         leaks: why logits under a forced mask can depend on unselected units, or ``None`` where they cannot.
@@ -81,19 +83,25 @@ class Rationalizer(pl.LightningModule, ABC):
     phase_unit: ClassVar[str] = "epoch"
 
     def __init__(
-        self, *, task: Mapping[str, Any], weights: Mapping[str, float], optimizer: Mapping[str, Any], absence: str
+        self,
+        *,
+        task: Mapping[str, Any],
+        weights: Mapping[str, float],
+        optimizer: Mapping[str, Any],
+        absence: str,
+        sees_rest: str | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         check_absence(absence)
         self.task = build(task, Task)
-        self.weights, self.absence = dict(weights), absence
+        self.weights, self.absence, self.sees_rest = dict(weights), absence, sees_rest
         self.optimizer_config = OptimizerConfig(**optimizer)
         soft = self.soft is not None
         self.scores = nn.ModuleDict(
             {
-                split: Scores(self.task, floors=split == "test", unit=self.unit, soft=soft, whole=split == "test")
-                for split in ("val", "test")
+                "val": Scores(self.task, unit=self.unit, soft=soft),
+                "test": Scores(self.task, unit=self.unit, soft=soft, floors=True, whole=True, alone=sees_rest is not None),
             }
         )
 
@@ -180,7 +188,10 @@ class Rationalizer(pl.LightningModule, ABC):
         self._update("val", batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """The same with floors, and beside it the prediction on the whole input, which costs one more pass."""
+        """The same with floors, and beside it the prediction on the whole input, which costs one more pass.
+
+        Where the deployed prediction sees more than the rationale, also the one from the rationale alone.
+        """
         self._update("test", batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Output:
@@ -200,10 +211,12 @@ class Rationalizer(pl.LightningModule, ABC):
         scores = self.scores[stage]
         assert isinstance(scores, Scores)
         output = self(batch)
-        whole = None
-        if scores.whole is not None:
-            whole = self.task.predict(self.logits(batch, torch.ones_like(output.rationale.mask)))
-        scores.update(output.logits, output.rationale, batch, whole=whole)
+        mask = output.rationale.mask
+        whole, alone = (
+            None if asked is None else self.task.predict(self.logits(batch, shown))
+            for asked, shown in ((scores.whole, torch.ones_like(mask)), (scores.alone, mask))
+        )
+        scores.update(output.logits, output.rationale, batch, whole=whole, alone=alone)
 
     def _report(self, stage: str) -> None:
         scores = self.scores[stage]

@@ -71,10 +71,18 @@ def segment_last(x: Tensor, ptr: Tensor) -> Tensor:
 
 
 def segment_softmax(x: Tensor, ptr: Tensor) -> Tensor:
-    """Softmax over the units of each example, zero where ``x`` is −∞ (everywhere, if it is nothing else): ``[N] → [N]``."""
+    """Softmax over the units of each example, zero where ``x`` is −∞ (everywhere, if it is nothing else).
+
+    Args:
+        x: ``[N]``, or ``[N, D]`` for D of them side by side.
+        ptr: offsets ``[B+1]``.
+
+    Returns:
+        of the shape of ``x``.
+    """
     owner, counts = owners(ptr, x.shape[0]), x > -torch.inf
-    top = segment_max(x.detach()[:, None], ptr)[:, 0]
-    top = torch.where(top > -torch.inf, top, torch.zeros_like(top))[owner]  # [N]
+    top = segment_max(x.detach()[:, None], ptr)[:, 0] if x.dim() == 1 else segment_max(x.detach(), ptr)
+    top = torch.where(top > -torch.inf, top, torch.zeros_like(top))[owner]  # like x
     weight = torch.where(counts, torch.where(counts, x - top, torch.zeros_like(x)).exp(), torch.zeros_like(x))
     total = segment_sum(weight, ptr)
     return weight / torch.where(total > 0, total, torch.ones_like(total))[owner]

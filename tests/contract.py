@@ -191,24 +191,32 @@ class Contract(ABC):
                 scores.update(output.logits, output.rationale, packed, whole=everything)
         assert together.compute() == pytest.approx(parts.compute(), abs=1e-6)
 
-    def test_tested_it_also_tells_what_it_predicts_from_whole_inputs(self, model):
+    def test_tested_it_also_tells_what_it_predicts_from_other_inputs(self, model):
         packed = self.batch((7, 3, 12, 5, 9))
-        everything = model.task.predict(model.logits(packed, torch.ones(packed.units.shape[0])))
-        metric = prediction_metric(model.task)
-        metric.update(everything, packed.y)
+        mask = model(packed).rationale.mask
+        shown = {"whole_input": torch.ones_like(mask), **({} if model.sees_rest is None else {"rationale_input": mask})}
         model.validation_step(packed, 0)
         model.test_step(packed, 0)
-        assert not any(name.startswith("whole_input/") for name in model.scores["val"].compute())
+        assert not any("_input/" in name for name in model.scores["val"].compute())
         numbers = model.scores["test"].compute()
-        told = {name.removeprefix("whole_input/"): value for name, value in numbers.items() if name.startswith("whole_input/")}
-        assert told == pytest.approx({name: float(value) for name, value in metric.compute().items()}, abs=1e-6, nan_ok=True)
+        expected = {}
+        for view, seen in shown.items():
+            metric = prediction_metric(model.task)
+            metric.update(model.task.predict(model.logits(packed, seen)), packed.y)
+            expected |= {f"{view}/{name}": float(value) for name, value in metric.compute().items()}
+        told = {name: value for name, value in numbers.items() if "_input/" in name}
+        assert told == pytest.approx(expected, abs=1e-6, nan_ok=True)
 
     # The forced mask ---------------------------------------------------------------------------------------------------
 
     def test_deployed_prediction_is_the_one_under_its_own_mask(self, model):
         packed = self.batch(query=2)
         output = model(packed)
-        torch.testing.assert_close(output.logits, model.logits(packed, output.rationale.mask), atol=1e-6, rtol=1e-5)
+        mask = output.rationale.mask
+        alone, whole = (model.logits(packed, shown) for shown in (mask, torch.ones_like(mask)))
+        torch.testing.assert_close(output.logits, alone if model.sees_rest is None else whole, atol=1e-6, rtol=1e-5)
+        # A model that says it sees more does.
+        assert model.sees_rest is None or not torch.allclose(alone, whole)
 
     @pytest.mark.parametrize("absence", EVERYWHERE)
     def test_under_a_full_mask_nothing_is_absent(self, model, absence):

@@ -175,7 +175,7 @@ def test_every_experiment_composes():
 
 def test_what_experiments_share_is_no_experiment():
     shared = {file.stem for file in (CONF / "experiment" / "base").glob("*.yaml")}
-    assert shared == {"toy_ssr", "movies_ssr"}
+    assert shared == {"toy_ssr", "movies_ssr", "igt_molecules"}
     # A file may have the name of what it is based on; then it is the experiment that the name means.
     assert composed("train", ["experiment=toy_ssr"])["method"]["name"] == "ssr_unif"
     assert composed("train", ["experiment=movies_ssr"])["method"]["name"] == "ssr_unif"

@@ -34,8 +34,10 @@ def columns(model: Rationalizer, batch: Batch, examined: Examined, *, fractions:
     """Numerators and denominators ``[B]`` in float64 of every number, by name; floors are ``floor/<which>/<number>``."""
     rationale = examined.rationale(batch)
     found = _prediction(model, batch, model.task.predict(examined.tensors["logits"]))
-    on_whole = _prediction(model, batch, examined.tensors["whole"])
-    found |= {f"whole_input/{name}": pair for name, pair in on_whole.items()}
+    for view, shown in (("whole_input", "whole"), ("rationale_input", "rationale")):
+        if shown in examined.tensors:
+            predicted = _prediction(model, batch, examined.tensors[shown])
+            found |= {f"{view}/{name}": pair for name, pair in predicted.items()}
     found["selected_share"] = mean(segment_sum(rationale.selected.double(), rationale.ptr) / _selectable(rationale))
     if "evidence" in batch.fields:
         words = None if rationale.level == "unit" else group(batch, "word")

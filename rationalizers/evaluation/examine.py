@@ -27,8 +27,9 @@ class Examined:
 
     Args:
         tensors: ``logits``, ``scores`` and ``mask``; predictions ``whole``, ``without``, ``alone``, ``without_at`` and
-            ``alone_at`` (see `rationalizers.fidelity.Removal`), the last four also as ``floor/random/…``; and ``test/<number>``
-            ``[B]`` of each test.
+            ``alone_at`` (see `rationalizers.fidelity.Removal`), the last four also as ``floor/random/…``; ``rationale``,
+            predictions from the model's own rationale under its own absence, where the deployed ones are made from more; and
+            ``test/<number>`` ``[B]`` of each test.
         level: of the rationale.
     """
 
@@ -73,6 +74,8 @@ def examine(
     tensors = {"logits": output.logits, "scores": rationale.scores, "mask": rationale.mask, **vars(found)}
     random = removal(model, batch, floors(rationale, batch)["random"], fractions=fractions, absence=absence)
     tensors |= {f"floor/random/{name}": value for name, value in vars(random).items() if name != "whole"}
+    if model.sees_rest is not None:
+        tensors["rationale"] = model.task.predict(model.logits(batch, output.rationale.mask))
     if "leakage" in tests and batch.ptr.numel() > 2:
         tensors["test/leakage"] = leak(model, batch, rationale, seed=seed)
     if "shift" in tests and batch.y is not None:

@@ -227,11 +227,13 @@ def _signal(trained: Trained, pairs: Sequence[tuple[Batch, Examined]], *, seed: 
 
 
 def _scores(trained: Trained, pairs: Sequence[tuple[Batch, Examined]], *, soft: bool) -> dict[str, float]:
-    """The numbers that a run tells of its test split, floors and predictions on the whole input included."""
+    """The numbers that a run tells of its test split, floors and predictions on other inputs included."""
     model = trained.model
-    scores = Scores(model.task, floors=True, unit=model.unit, soft=soft and model.soft is not None, whole=True)
+    soft, alone = soft and model.soft is not None, model.sees_rest is not None
+    scores = Scores(model.task, floors=True, unit=model.unit, soft=soft, whole=True, alone=alone)
     for batch, part in pairs:
-        scores.update(part.tensors["logits"], part.rationale(batch), batch, whole=part.tensors["whole"])
+        views = {"whole": part.tensors["whole"], "alone": part.tensors.get("rationale")}
+        scores.update(part.tensors["logits"], part.rationale(batch), batch, **views)
     return scores.compute()
 
 

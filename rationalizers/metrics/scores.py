@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
+from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from rationalizers.batch import Batch
 from rationalizers.levels import Groups, group
@@ -17,6 +17,8 @@ from rationalizers.metrics.selection import Selection
 from rationalizers.rationale import Rationale
 from rationalizers.task import Task
 
+VIEWS = {"whole": "on the whole input", "alone": "from the rationale alone"}
+
 
 class Scores(nn.Module):
     """Collects the metrics of a split over its batches; synchronises across processes like any torchmetrics metric.
@@ -27,21 +29,40 @@ class Scores(nn.Module):
         unit: what the units are, ``token`` or ``node``; nodes are also ranked, and their edges.
         soft: masks are not 0 or 1 in evaluation.
         whole: also score predictions on the whole input, by the metrics of the task.
+        alone: also score predictions from the rationale alone, of a model whose deployed ones are made from more.
     """
 
-    def __init__(self, task: Task, *, floors: bool = False, unit: str = "token", soft: bool = False, whole: bool = False) -> None:
+    def __init__(
+        self,
+        task: Task,
+        *,
+        floors: bool = False,
+        unit: str = "token",
+        soft: bool = False,
+        whole: bool = False,
+        alone: bool = False,
+    ) -> None:
         super().__init__()
         self.task = task
         self.loss = MeanMetric()
         self.prediction = prediction_metric(task)
         self.whole = prediction_metric(task) if whole else None
+        self.alone = prediction_metric(task) if alone else None
         self.selection = Selection(soft=soft)
         self.plausibility = nn.ModuleDict(
             {name: nn.ModuleList(_metrics(unit)) for name in ("model", *(FLOORS if floors else ()))}
         )
         self.sentences = nn.ModuleDict({name: TokenF1(prefix="sentence") for name in self.plausibility})
 
-    def update(self, logits: Tensor, rationale: Rationale, batch: Batch, *, whole: Tensor | None = None) -> None:
+    def update(
+        self,
+        logits: Tensor,
+        rationale: Rationale,
+        batch: Batch,
+        *,
+        whole: Tensor | None = None,
+        alone: Tensor | None = None,
+    ) -> None:
         """Add a batch with targets; plausibility only counts where the batch carries evidence.
 
         Counted are words, or the units themselves where single units were selected; and sentences where those were.
@@ -51,20 +72,24 @@ class Scores(nn.Module):
             rationale: what it was predicted from.
             batch: the examples.
             whole: what is predicted on the whole input ``[B, C]``, already as `Task.predict` has it: probabilities or values.
+            alone: the same from the rationale alone.
 
         Raises:
-            ValueError: ``whole`` is missing where it is collected, given where it is not, or not of the shape of the logits.
+            ValueError: ``whole`` or ``alone`` is missing where it is collected, given where it is not, or not of the shape of the
+                logits.
         """
-        if self.whole is None and whole is not None:
-            raise ValueError("'whole' is not collected here and must be None; make Scores with whole=True to score it")
-        if self.whole is not None:
-            if whole is None or whole.shape != logits.shape:
-                got = "None" if whole is None else str(tuple(whole.shape))
+        for (name, metric), values in zip(self._views(), (whole, alone), strict=True):
+            if metric is None and values is not None:
+                raise ValueError(f"{name!r} is not collected here and must be None; make Scores with {name}=True to score it")
+            if metric is not None and (values is None or values.shape != logits.shape):
+                got = "None" if values is None else str(tuple(values.shape))
                 raise ValueError(
-                    f"'whole' must be predictions on the whole input, [B, C] like the logits {tuple(logits.shape)}, got {got}; "
-                    "make Scores with whole=False to do without"
+                    f"{name!r} must be predictions {VIEWS[name]}, [B, C] like the logits {tuple(logits.shape)}, got {got}; "
+                    f"make Scores with {name}=False to do without"
                 )
-            self.whole.update(whole, batch.y)
+        for (_, metric), values in zip(self._views(), (whole, alone), strict=True):
+            if metric is not None:
+                metric.update(values, batch.y)
         loss, known = self.task.entries(logits, batch.y)
         self.loss.update(loss, weight=known.to(loss.dtype))
         self.prediction.update(self.task.predict(logits), batch.y)
@@ -87,14 +112,16 @@ class Scores(nn.Module):
     def compute(self) -> dict[str, float]:
         """Every number by name; metrics that never saw a batch are absent.
 
-        Those on the whole input are ``whole_input/<metric>``, floors ``floor/<which>/<metric>``.
+        Those on the whole input are ``whole_input/<metric>``, those from the rationale alone ``rationale_input/<metric>``, floors
+        ``floor/<which>/<metric>``.
         """
         if not self.loss.update_called:
             return {}
         numbers: dict[str, Tensor] = {"loss": self.loss.compute()}
         numbers |= self.prediction.compute()
-        if self.whole is not None:
-            numbers |= {f"whole_input/{name}": value for name, value in self.whole.compute().items()}
+        for prefix, (_, metric) in zip(("whole_input", "rationale_input"), self._views(), strict=True):
+            if metric is not None:
+                numbers |= {f"{prefix}/{name}": value for name, value in metric.compute().items()}
         numbers |= self.selection.compute()
         for name in self.plausibility:
             found: dict[str, Tensor] = {}
@@ -109,11 +136,16 @@ class Scores(nn.Module):
 
     def reset(self) -> None:
         """Start over."""
-        for metric in (self.loss, self.selection, self.prediction, *(() if self.whole is None else (self.whole,))):
+        views = [metric for _, metric in self._views() if metric is not None]
+        for metric in (self.loss, self.selection, self.prediction, *views):
             metric.reset()
         for name in self.plausibility:
             for metric in (*self._plausibility(name), self._sentences(name)):
                 metric.reset()
+
+    def _views(self) -> tuple[tuple[str, Metric | MetricCollection | None], ...]:
+        """Predictions other than the deployed ones, by name."""
+        return ("whole", self.whole), ("alone", self.alone)
 
     @staticmethod
     def _count(metric: RationaleMetric, rationale: Rationale, batch: Batch, words: Groups | None) -> None:

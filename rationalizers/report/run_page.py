@@ -30,6 +30,8 @@ NAMES = {
     "loss": "Loss",
     **PREDICTION,
     **{f"whole_input/{name}": f"{shown}, on whole inputs" for name, shown in PREDICTION.items()},
+    **{f"rationale_input/{name}": f"{shown}, from the rationale alone" for name, shown in PREDICTION.items()},
+    **{f"rationale_input/{name}": f"{shown}, from the rationale alone" for name, shown in PREDICTION.items()},
     "selected_share": "Selected share",
     "mean_mask": "Mean of the mask",
     "leakage": "Leakage: change of the prediction when what was not selected is replaced",

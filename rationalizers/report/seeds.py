@@ -26,8 +26,14 @@ METRICS = {
     "iou_f1@0.5": "IoU F1 at 0.5",
     "selected_share": "selected share",
 }
-# Beside the accuracy of runs that have it: a rationalizer whose mask hides nothing.
-WHOLE = {"whole_input/accuracy": "accuracy on whole inputs"}
+# Beside the first numbers of runs that have it: the prediction of a rationalizer whose mask hides nothing, and, of one that
+# deploys a prediction from more than its rationale, that from the rationale alone.
+VIEWS = {
+    "whole_input/accuracy": "accuracy on whole inputs",
+    "rationale_input/accuracy": "accuracy from the rationale alone",
+    "rationale_input/roc_auc": "ROC-AUC from the rationale alone",
+    "rationale_input/rmse": "RMSE from the rationale alone",
+}
 # Of runs whose method selects whole sentences.
 SENTENCES = {
     "sentence_f1": "sentence F1",
@@ -173,7 +179,7 @@ def metrics_of(results: Iterable[Result]) -> dict[str, str]:
     """The metrics to show of some runs, with their names.
 
     `METRICS`, unless all runs are on graphs, `SENTENCES` where any run has one of them, of `GRAPHS` what any run on graphs has,
-    of `EVALUATED` what any run has, and after the accuracy that on whole inputs, where any run has it.
+    of `EVALUATED` what any run has, and after the accuracy the `VIEWS` that any run has.
     """
     runs = [result.test.keys() for result in results]
     on_graphs = [names for names in runs if names & (GRAPHS.keys() - METRICS.keys() - EVALUATED.keys())]
@@ -184,7 +190,7 @@ def metrics_of(results: Iterable[Result]) -> dict[str, str]:
         **{name: shown for name, shown in EVALUATED.items() if any(name in names for names in runs)},
     }
     first = {name: shown for name, shown in found.items() if name == "accuracy"}
-    return first | {name: shown for name, shown in WHOLE.items() if any(name in names for names in runs)} | found
+    return first | {name: shown for name, shown in VIEWS.items() if any(name in names for names in runs)} | found
 
 
 def rows(groups: Mapping[str, Sequence[Result]], metrics: Iterable[str]) -> list[Row]:

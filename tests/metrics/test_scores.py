@@ -200,6 +200,28 @@ def test_predictions_on_whole_inputs_are_given_where_they_are_collected(collecte
     assert scores.compute() == {}
 
 
+def test_predictions_from_the_rationale_alone_stand_beside_the_others():
+    logits, rationale, batch = join(split())
+    scores = Scores(TASK, whole=True, alone=True)
+    scores.update(logits, rationale, batch, whole=logits, alone=on_whole(batch))
+    numbers = scores.compute()
+    assert numbers["whole_input/accuracy"] == numbers["accuracy"]
+    assert numbers["rationale_input/accuracy"] == pytest.approx(accuracy_score(batch.y, on_whole(batch).argmax(1)))
+    scores.reset()
+    assert scores.compute() == {}
+
+
+def test_nothing_is_counted_where_one_of_the_predictions_is_missing():
+    scores = Scores(TASK, whole=True, alone=True)
+    logits, rationale, batch = join(split())
+    with pytest.raises(
+        ValueError, match=r"'alone' must be predictions from the rationale alone, .* got None; make .* alone=False"
+    ):
+        scores.update(logits, rationale, batch, whole=logits)
+    assert scores.compute() == {}
+    assert not scores.whole.accuracy.update_called
+
+
 def test_the_other_numbers_are_those_of_their_metrics():
     logits, rationale, batch = join(split())
     numbers = scored((logits, rationale, batch), floors=True)
