@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from graph.encoders.layers import BitDropout
 from rationalizers.segment import lengths, segment_mean, segment_softmax
 
 # A set shares a bucket with sets of up to this many times its size, so that attention costs at most the square of it too much.
@@ -93,9 +94,9 @@ class TransformerLayer(nn.Module):
             raise ValueError(f"the width of states is shared by 'heads' and must be a multiple of it, got {width} and {heads}")
         self.heads = heads
         self.project, self.join = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.feed_forward = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, width))
+        self.feed_forward = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), BitDropout(dropout), nn.Linear(hidden, width))
         self.first_norm, self.second_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = BitDropout(dropout)
 
     def forward(self, x: Tensor, ptr: Tensor, *, marked: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Tokens ``[T, D] → [T, D]``, and how much attention each pays to marked ones.
