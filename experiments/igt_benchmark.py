@@ -1,7 +1,7 @@
 """Time and memory of graph methods as graphs grow: ``make bench BENCH=igt``.
 
 Epochs of GREA and of both levels of the invariant graph transformer over the same number of random graphs, each method and size
-in a process of its own. How a cost grows is told by the exponent between the two largest sizes: 1 is linear, 2 quadratic.
+in a process of its own. How a cost grows is told by an exponent between large sizes: 1 is linear, 2 quadratic.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class SizeBenchmark:
     """Training epochs over graphs of rising size.
 
     Args:
-        nodes: of a graph, rising.
+        nodes: of the smallest and of the largest graphs; sizes double in between.
         graphs: in an epoch.
         batch_size: graphs at a time.
         width: of a state.
@@ -52,7 +52,9 @@ class SizeBenchmark:
     """
 
     def __init__(self, *, nodes: Sequence[int], graphs: int, batch_size: int, width: int, layers: int, threads: int) -> None:
-        self.nodes, self.threads = tuple(nodes), threads
+        smallest, largest = nodes
+        doubled = [smallest * 2**power for power in range(math.ceil(math.log2(largest / smallest)))]
+        self.nodes, self.threads = (*doubled, largest), threads
         self.shared = {"graphs": graphs, "batch_size": batch_size, "width": width, "layers": layers}
 
     def measure(self, *, rounds: int, threads: int) -> Measured:
@@ -84,8 +86,9 @@ class SizeBenchmark:
 
 
 def exponent(sizes: Sequence[int], costs: Sequence[float]) -> float:
-    """The power of the size that a cost grows with, between the two largest sizes."""
-    return math.log(costs[-1] / costs[-2]) / math.log(sizes[-1] / sizes[-2])
+    """The power of the size that a cost grows with, between the largest size and the next that is at most half of it."""
+    half = max(place for place, size in enumerate(sizes) if 2 * size <= sizes[-1])
+    return math.log(costs[-1] / costs[half]) / math.log(sizes[-1] / sizes[half])
 
 
 def epochs(*, method: str, nodes: int, graphs: int, batch_size: int, width: int, layers: int) -> Callable[[], Turn]:

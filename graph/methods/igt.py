@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from graph.encoders.layers import AlignedLinear, BitDropout, NodeNorm
 from graph.predictor import GraphPredictor
-from graph.transformer import TransformerLayer, VirtualNodes, crossing
+from graph.encoders.transformer import TransformerLayer, VirtualNodes, crossing
 from rationalizers import losses
 from rationalizers.absence import encode_visible
 from rationalizers.base import Output, Phase, Rationalizer

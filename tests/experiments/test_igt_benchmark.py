@@ -15,7 +15,12 @@ def test_an_epoch_learns(method):
 
 def test_exponents_are_those_of_powers():
     assert exponent([10, 100, 200], [0.0, 3.0, 6.0]) == pytest.approx(1)
-    assert exponent([100, 200], [3.0, 12.0]) == pytest.approx(2)
+    assert exponent([100, 150, 200], [3.0, 0.0, 12.0]) == pytest.approx(2)
+
+
+def test_sizes_double_up_to_the_largest():
+    assert SizeBenchmark(**SMALL, nodes=[20, 2000], threads=1).nodes == (20, 40, 80, 160, 320, 640, 1280, 2000)
+    assert SizeBenchmark(**SMALL, nodes=[8, 16], threads=1).nodes == (8, 16)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from graph.batch import Graph
 from graph.methods.igt import beside
-from graph.transformer import VirtualNodes
+from graph.encoders.transformer import VirtualNodes
 from rationalizers.base import Rationalizer
 from rationalizers.build import build
 from rationalizers.segment import lengths

@@ -7,7 +7,7 @@ import torch
 from torch.nn import MultiheadAttention
 from torch.nn.functional import relu
 
-from graph.transformer import TransformerLayer, buckets, crossing, packed_attention, pool_each
+from graph.encoders.transformer import TransformerLayer, buckets, crossing, packed_attention, pool_each
 from rationalizers.segment import lengths, offsets
 
 SIZES = torch.tensor([3, 0, 7, 1, 8, 20, 0, 9])
