@@ -33,8 +33,8 @@ import torch
 from torch import Tensor, nn
 
 from graph.encoders.layers import AlignedLinear, BitDropout, NodeNorm
-from graph.predictor import GraphPredictor
 from graph.encoders.transformer import TransformerLayer, VirtualNodes, crossing
+from graph.predictor import GraphPredictor
 from rationalizers import losses
 from rationalizers.absence import encode_visible
 from rationalizers.base import Output, Phase, Rationalizer

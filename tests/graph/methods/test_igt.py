@@ -8,8 +8,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from graph.batch import Graph
-from graph.methods.igt import beside
 from graph.encoders.transformer import VirtualNodes
+from graph.methods.igt import beside
 from rationalizers.base import Rationalizer
 from rationalizers.build import build
 from rationalizers.segment import lengths
