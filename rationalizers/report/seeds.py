@@ -179,7 +179,7 @@ def metrics_of(results: Iterable[Result]) -> dict[str, str]:
     """The metrics to show of some runs, with their names.
 
     `METRICS`, unless all runs are on graphs, `SENTENCES` where any run has one of them, of `GRAPHS` what any run on graphs has,
-    of `EVALUATED` what any run has, and after the accuracy the `VIEWS` that any run has.
+    of `EVALUATED` what any run has, and after each of them the `VIEWS` of it that any run has.
     """
     runs = [result.test.keys() for result in results]
     on_graphs = [names for names in runs if names & (GRAPHS.keys() - METRICS.keys() - EVALUATED.keys())]
@@ -189,8 +189,9 @@ def metrics_of(results: Iterable[Result]) -> dict[str, str]:
         **{name: shown for name, shown in GRAPHS.items() if any(name in names for names in on_graphs)},
         **{name: shown for name, shown in EVALUATED.items() if any(name in names for names in runs)},
     }
-    first = {name: shown for name, shown in found.items() if name == "accuracy"}
-    return first | {name: shown for name, shown in VIEWS.items() if any(name in names for names in runs)} | found
+    seen = [name for name in VIEWS if any(name in names for names in runs)]
+    beside = {name: {view: VIEWS[view] for view in seen if view.endswith(f"/{name}")} for name in found}
+    return {key: label for name, shown in found.items() for key, label in {name: shown, **beside[name]}.items()}
 
 
 def rows(groups: Mapping[str, Sequence[Result]], metrics: Iterable[str]) -> list[Row]:

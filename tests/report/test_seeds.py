@@ -53,6 +53,13 @@ def test_accuracy_on_whole_inputs_stands_beside_accuracy_where_any_run_has_it(tm
     assert cells == {"older": "–", "newer": "0.850"}
 
 
+def test_what_the_rationale_alone_predicts_stands_beside_what_is_deployed(tmp_path):
+    test = {"r2": 0.7, "rmse": 1.5, "rationale_input/rmse": 1.8, "rationale_input/r2": 0.6, "node_roc_auc": 0.7}
+    shown = metrics_of([read_result(write_run(tmp_path, method="igt", test=test))])
+    assert list(shown) == ["r2", "rmse", "rationale_input/rmse", "node_roc_auc"]
+    assert shown["rationale_input/rmse"] == "RMSE from the rationale alone"
+
+
 def test_on_graphs_it_is_shown_with_accuracy_and_makes_no_text_of_them(tmp_path):
     classes = {"accuracy": 0.9, "whole_input/accuracy": 0.8, "node_roc_auc": 0.7}
     numbers = {"rmse": 1.5, "whole_input/rmse": 1.25, "node_roc_auc": 0.7}
