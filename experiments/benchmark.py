@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import hydra
 from omegaconf import DictConfig
+
+from experiments.command import command
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -165,7 +166,7 @@ def gru(
     )
 
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="benchmark")
+@command("benchmark")
 def main(config: DictConfig) -> None:
     """Measure, print tables and headlines, keep the result as JSON."""
     import subprocess

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import hydra
 from omegaconf import DictConfig, OmegaConf
+
+from experiments.command import command
 
 if TYPE_CHECKING:
     from rationalizers.discovery import Discovery
 
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="discover")
+@command("discover")
 def main(config: DictConfig) -> None:
     """Mark what the run selects and people did not, keep it in its folder, print how much it is."""
     settings: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-import hydra
 from omegaconf import DictConfig
 
+from experiments.command import command
 from experiments.eraser_scores import KEYS, as_overrides, score_file
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def main() -> None:
     score()
 
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="evaluate")
+@command("evaluate")
 def score(config: DictConfig) -> None:
     """Find the runs, evaluate each, add to its numbers and its report, print means with their floors."""
     if score_file(config):

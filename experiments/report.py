@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hydra
 from omegaconf import DictConfig
 
+from experiments.command import command
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="report")
+
+@command("report")
 def main(config: DictConfig) -> None:
     """Find the runs, compare them, say where the page is."""
     from pathlib import Path

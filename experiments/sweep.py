@@ -5,11 +5,12 @@ Finished trainings are left out, begun ones go on, failed ones are tried again; 
 
 from __future__ import annotations
 
-import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.command import command
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="sweep")
+
+@command("sweep")
 def main(config: DictConfig) -> bool:
     """Train one of them; `experiments.sweep_progress.Progress` plans all, and says at the end what became of them."""
     from rationalizers.sweep import attempt

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from experiments.command import command
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="tune")
+
+@command("tune")
 def main(config: DictConfig) -> None:
     """Compose, train, say where the folder is."""
     from rationalizers.tuning import tune

@@ -1,0 +1,109 @@
+"""What makes a function a command: Hydra composes its configuration, and a mistyped name gets the nearest ones."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig
+
+Task = Callable[[DictConfig], Any]
+
+
+def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
+    """Make a function of a configuration a command: ``@command("train")`` composes ``conf/train.yaml``.
+
+    Where Hydra refuses what was typed, it says so; this adds the nearest names that it would have taken.
+
+    Args:
+        config_name: of the configuration at the top of ``conf``.
+    """
+
+    def made(task: Task) -> Callable[[], None]:
+        run = hydra.main(version_base="1.3", config_path="pkg://conf", config_name=config_name)(task)
+
+        @functools.wraps(task)
+        def main() -> None:
+            try:
+                run()
+            except SystemExit as end:
+                if end.code:
+                    for line in hints(config_name, sys.argv[1:]):
+                        print(line, file=sys.stderr)  # noqa: T201
+                raise
+
+        return main
+
+    return made
+
+
+def hints(config_name: str, typed: Sequence[str]) -> Iterator[str]:
+    """A line for every override that names a group's option, or an entry, that is not there, if some are close to it.
+
+    Args:
+        config_name: as `command` takes it.
+        typed: what stood on the command line.
+    """
+    from hydra import compose, initialize_config_module
+    from hydra.core.config_loader import ConfigLoader
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.object_type import ObjectType
+    from hydra.errors import HydraException
+
+    given = [each for each in typed if re.match(r"[\w/.@:]+=", each)]
+    GlobalHydra.instance().clear()
+    with initialize_config_module("conf", version_base="1.3"):
+        loader: ConfigLoader = GlobalHydra.instance().config_loader()
+        known: list[str] = []
+        for each in given:
+            key, _, value = each.partition("=")
+            group = key.partition("@")[0]
+            options = loader.get_group_options(group, results_filter=ObjectType.CONFIG)
+            if not options:
+                known.append(each)
+                continue
+            names = [name.strip() for name in value.strip("[]").split(",")]
+            for name in names:
+                if name not in (*options, "null", ""):
+                    yield from _nearest(f"{group}={name}", name, options)
+            if len(names) == 1 and names[0] in options:
+                known.append(each)
+        try:
+            config = compose(config_name, overrides=[each for each in known if _is_group(loader, each)])
+        except HydraException:
+            return
+        for each in known:
+            path = each.partition("=")[0]
+            if not _is_group(loader, each):
+                yield from _misspelt(config, path)
+
+
+def _is_group(loader: Any, override: str) -> bool:
+    from hydra.core.object_type import ObjectType
+
+    return bool(loader.get_group_options(override.partition("=")[0].partition("@")[0], results_filter=ObjectType.CONFIG))
+
+
+def _misspelt(config: DictConfig, path: str) -> Iterator[str]:
+    """The nearest entries to the first part of a path that is not in the configuration."""
+    found: Any = config
+    parts = path.split(".")
+    for place, part in enumerate(parts):
+        if not isinstance(found, DictConfig):
+            return
+        if part not in found:
+            before = "".join(f"{each}." for each in parts[:place])
+            yield from _nearest(path, part, [str(name) for name in found], before=before)
+            return
+        found = found._get_node(part)
+
+
+def _nearest(typed: str, name: str, known: Sequence[str], *, before: str = "") -> Iterator[str]:
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if close:
+        yield f"hint: {typed} is unknown; did you mean {' or '.join(before + each for each in close)}?"
