@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,30 @@ from rationalizers.task import Task
 
 
 class Explanation(ABC):
-    """One explained example: prediction and rationale in words or atoms."""
+    """One explained example: prediction and rationale in words or atoms.
+
+    Attributes:
+        mask: of each word or atom, true or false, or in [0, 1].
+        probabilities: of each class; empty where numbers, or several questions, are answered.
+    """
+
+    mask: Sequence[float]
+    probabilities: Mapping[str, float]
+
+    @property
+    @abstractmethod
+    def prediction(self) -> str | Mapping[str, float]:
+        """The most probable class, or the values by target."""
+
+    @property
+    @abstractmethod
+    def rationale(self) -> tuple[Any, ...]:
+        """What was selected: words, or numbers of nodes."""
+
+    @property
+    def share(self) -> float:
+        """Share of the words or atoms with mask above one half; zero where there is none."""
+        return sum(each > 0.5 for each in self.mask) / max(1, len(self.mask))
 
     @abstractmethod
     def record(self) -> dict[str, Any]:

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_model
 
 from rationalizers.base import Rationalizer
 from rationalizers.build import build, trusting
+from rationalizers.extras import require
 from rationalizers.featurizer import Explanation, Featurizer
 from rationalizers.run import PARTIAL, read_config
+from rationalizers.task import BinaryTasks, Classification, Regression
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Trained:
-    """A trained rationalizer in evaluation mode that takes raw input.
+    """A trained rationalizer in evaluation mode that takes raw input, of which results never depend on ``batch_size``.
+
+    Called, it explains; `predict` and `predict_proba` are those of scikit-learn's estimators; `frame` takes a DataFrame.
 
     Attributes:
         model: the Lightning module.
@@ -52,16 +61,118 @@ class Trained:
             return self([inputs])[0]
         found: list[Explanation] = []
         for start in range(0, len(inputs), batch_size):
+            found += self._explained(inputs[start : start + batch_size], start)
+        return found
+
+    @torch.no_grad()
+    def _explained(self, inputs: Sequence[Any], first: int) -> list[Explanation]:
+        """Explanations of a batch whose first input has this place among all."""
+        batch = self.featurizer.batch(inputs, first=first).to(self.model.device)
+        explained = self.featurizer.explain(batch, self.model(batch), self.model.task)
+        targets = self.model.targets(batch)
+        return explained if targets is None else [each.with_targets(some) for each, some in zip(explained, targets, strict=True)]
+
+    @torch.no_grad()
+    def _values(self, inputs: Sequence[Any], batch_size: int) -> NDArray[np.float64]:
+        """Deployed predictions ``[n, C]``, as `Task.predict` has them."""
+        inputs = _several(inputs)
+        found = [np.empty((0, self.model.task.outputs))]
+        for start in range(0, len(inputs), batch_size):
             batch = self.featurizer.batch(inputs[start : start + batch_size], first=start).to(self.model.device)
-            explained = self.featurizer.explain(batch, self.model(batch), self.model.task)
-            targets = self.model.targets(batch)
-            if targets is not None:
-                explained = [each.with_targets(some) for each, some in zip(explained, targets, strict=True)]
-            found += explained
+            found.append(self.model.task.predict(self.model(batch).logits).double().cpu().numpy())
+        return np.concatenate(found)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the columns of `predict_proba`: classes, or questions that are answered by yes or no.
+
+        Raises:
+            TypeError: the model predicts numbers.
+        """
+        if isinstance(self.model.task, Regression):
+            raise TypeError(f"{self!r} predicts numbers, which have no classes or probabilities; ask 'predict'")
+        return self.model.task.names
+
+    def predict_proba(self, inputs: Sequence[Any], *, batch_size: int = 64) -> NDArray[np.float64]:
+        """Probabilities ``[n, C]`` of classes, or of yes ``[n, T]``, in the order of `classes`.
+
+        Raises:
+            TypeError: the model predicts numbers, or ``inputs`` is a single string.
+            ValueError: an input without units.
+        """
+        _ = self.classes
+        return self._values(inputs, batch_size)
+
+    def predict(self, inputs: Sequence[Any], *, batch_size: int = 64) -> NDArray[Any]:
+        """Names of classes ``[n]``; true for yes ``[n, T]``; or numbers in the unit of the data ``[n, T]``.
+
+        Raises:
+            TypeError: ``inputs`` is a single string.
+            ValueError: an input without units.
+        """
+        values = self._values(inputs, batch_size)
+        if isinstance(self.model.task, Classification):
+            named: NDArray[Any] = np.asarray(self.model.task.names)[values.argmax(1)]
+            return named
+        return values > 0.5 if isinstance(self.model.task, BinaryTasks) else values
+
+    def explain(self, inputs: Sequence[Any], *, batch_size: int = 64) -> list[Explanation]:
+        """One explanation of each input, in order: the call of a list under the name that other explainers have.
+
+        Raises:
+            TypeError: ``inputs`` is a single string.
+            ValueError: an input without units.
+        """
+        return self(_several(inputs), batch_size=batch_size)
+
+    def frame(self, data: pd.DataFrame, column: str, *, batch_size: int = 64, progress: bool = True) -> pd.DataFrame:
+        """Explain a column of a DataFrame.
+
+        Args:
+            data: with raw inputs in ``column``; it is not changed.
+            column: its name.
+            batch_size: inputs at a time.
+            progress: show a bar.
+
+        Returns:
+            with the index of ``data``: ``prediction`` and its ``probability``, or a column of each question or number, named by it;
+            ``rationale``, selected words or numbers of nodes as a tuple, and ``selected``, their share of all.
+
+        Raises:
+            KeyError: no such column.
+            ImportError: pandas is not installed.
+            ValueError: an input without units, named by its place.
+        """
+        from rich.progress import track
+
+        pandas = require("pandas", extra="report")
+        if column not in data.columns:
+            raise KeyError(f"there is no column {column!r} in this DataFrame, only {', '.join(map(str, data.columns))}")
+        inputs = data[column].tolist()
+        rows: list[dict[str, Any]] = []
+        starts = range(0, len(inputs), batch_size)
+        for start in track(starts, description="explaining", disable=not progress, transient=True):
+            rows += [_row(each) for each in self._explained(inputs[start : start + batch_size], start)]
+        found: pd.DataFrame = pandas.DataFrame(rows, index=data.index)
         return found
 
     def __repr__(self) -> str:
         return f"Trained({self.config['name']}: {type(self.model).__name__}, {', '.join(self.model.task.names)})"
+
+
+def _several(inputs: Sequence[Any]) -> Sequence[Any]:
+    if isinstance(inputs, str):
+        raise TypeError(f"'inputs' must be a sequence of inputs, got the string {inputs!r}; give a list of one")
+    return inputs
+
+
+def _row(explanation: Explanation) -> dict[str, Any]:
+    """What `Trained.frame` has of an example."""
+    said = explanation.prediction
+    row: dict[str, Any] = dict(said) if isinstance(said, Mapping) else {"prediction": said}
+    if isinstance(said, str):
+        row["probability"] = explanation.probabilities[said]
+    return {**row, "rationale": explanation.rationale, "selected": explanation.share}
 
 
 def load_rationalizer(folder: str | Path, *, trust: Sequence[str] = (), device: str = "cpu") -> Trained:

@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -57,6 +58,48 @@ def edit(folder, **entries):
             place = place[step]
         place[last] = value
     file.write_text(yaml.safe_dump(config), "utf-8")
+
+
+# As an estimator ------------------------------------------------------------------------------------------------------
+
+
+def test_it_predicts_as_estimators_do(trained):
+    explained = trained(TEXTS)
+    probabilities = trained.predict_proba(TEXTS, batch_size=2)
+    assert probabilities.shape == (5, len(trained.classes))
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
+    for row, found in zip(probabilities, explained, strict=True):
+        np.testing.assert_allclose(row, [found.probabilities[name] for name in trained.classes], atol=1e-6)
+    assert trained.predict(TEXTS).tolist() == [found.prediction for found in explained]
+    assert [found.mask for found in trained.explain(TEXTS, batch_size=2)] == [found.mask for found in explained]
+    assert trained.predict_proba([]).shape == (0, len(trained.classes))
+    assert trained.predict([]).tolist() == trained.explain([]) == []
+
+
+def test_a_column_of_a_frame_is_explained_and_keeps_its_index(trained):
+    data = pd.DataFrame({"text": TEXTS, "year": range(5)}, index=list("vwxyz"))
+    found = trained.frame(data, "text", batch_size=2, progress=False)
+    explained = trained(TEXTS)
+    assert found.index.equals(data.index)
+    assert list(found.columns) == ["prediction", "probability", "rationale", "selected"]
+    assert found["prediction"].tolist() == [each.prediction for each in explained]
+    assert found["rationale"].tolist() == [each.rationale for each in explained]
+    assert found["selected"].tolist() == [sum(each.mask) / len(each.mask) for each in explained]
+    assert list(data.columns) == ["text", "year"]
+    with pytest.raises(KeyError, match="there is no column 'texts' in this DataFrame, only text, year"):
+        trained.frame(data, "texts")
+
+
+@pytest.mark.parametrize("ask", ["predict", "predict_proba", "explain"])
+def test_one_text_is_not_a_sequence_of_its_letters(trained, ask):
+    with pytest.raises(TypeError, match="must be a sequence of inputs, got the string 'bright'; give a list of one"):
+        getattr(trained, ask)("bright")
+
+
+def test_an_input_without_units_is_named_by_its_place(trained):
+    data = pd.DataFrame({"text": [*TEXTS, "  "]})
+    with pytest.raises(ValueError, match="5"):
+        trained.frame(data, "text", batch_size=4, progress=False)
 
 
 # A good folder --------------------------------------------------------------------------------------------------------
