@@ -135,7 +135,7 @@ class Trained:
             progress: show a bar.
 
         Returns:
-            with the index of ``data``: ``prediction`` and its ``probability``, or a column of each question or number, named by it;
+            with the index of ``data``: ``prediction`` and its ``probability``, or a column for each question or number;
             ``rationale``, selected words or numbers of nodes as a tuple, and ``selected``, their share of all.
 
         Raises:
