@@ -124,6 +124,21 @@ class Perceptron(nn.Module):
         return out
 
 
+class NodeScorer(nn.Sequential):
+    """A score of every node, ``[N, D] → [N, 1]``: ``Linear(D, 2D) – batch normalisation – ReLU – dropout – Linear(2D, 1)``.
+
+    Args:
+        width: D.
+        dropout: of the hidden layer.
+    """
+
+    def __init__(self, width: int, *, dropout: float) -> None:
+        hidden = 2 * width
+        super().__init__(
+            AlignedLinear(width, hidden), NodeNorm(hidden), nn.ReLU(inplace=True), BitDropout(dropout), nn.Linear(hidden, 1)
+        )
+
+
 def kept(x: Tensor, p: float) -> Tensor:
     """Independent draws, one with probability 1 − p and else zero, of the shape and type of ``x``, on CPU."""
     words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graph.encoders.layers import AlignedLinear, BitDropout, NodeNorm
+from graph.encoders.layers import NodeScorer
 from graph.predictor import GraphPredictor
 from rationalizers import losses
 from rationalizers.absence import encode_visible
@@ -93,14 +93,7 @@ class GREA(Rationalizer):
             raise ValueError(f"'num_env' must be at least 1, got {num_env}")
         self.gamma, self.alternate, self.pairs, self.num_env = gamma, alternate, pairs, num_env
         self.separator, self.encoder = build({**encoder, **separator}, Encoder), build(encoder, Encoder)
-        width = self.separator.width
-        self.gate = nn.Sequential(
-            AlignedLinear(width, 2 * width),
-            NodeNorm(2 * width),
-            nn.ReLU(inplace=True),
-            BitDropout(gate_dropout),
-            nn.Linear(2 * width, 1),
-        )
+        self.gate = NodeScorer(self.separator.width, dropout=gate_dropout)
         self.predictor = GraphPredictor(self.encoder.width, outputs=self.task.outputs, dropout=dropout, linear=linear)
 
     def forward(self, batch: Batch) -> Output:

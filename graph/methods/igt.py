@@ -32,7 +32,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graph.encoders.layers import AlignedLinear, BitDropout, NodeNorm
+from graph.encoders.layers import NodeScorer
 from graph.encoders.transformer import TransformerLayer, VirtualNodes, crossing
 from graph.predictor import GraphPredictor
 from rationalizers import losses
@@ -164,13 +164,7 @@ class IGT(Rationalizer):
         self.encoder = build(encoder, Encoder)
         width = self.encoder.width
         self.virtual = None if virtual_nodes is None else VirtualNodes(virtual_nodes, width=width, project=project)
-        self.augmenter = nn.Sequential(
-            AlignedLinear(width, 2 * width),
-            NodeNorm(2 * width),
-            nn.ReLU(inplace=True),
-            BitDropout(gate_dropout),
-            nn.Linear(2 * width, 1),
-        )
+        self.augmenter = NodeScorer(width, dropout=gate_dropout)
         self.intervener = nn.ModuleList(
             TransformerLayer(width, heads=heads, hidden=2 * width, dropout=intervener_dropout) for _ in range(layers)
         )
@@ -181,7 +175,7 @@ class IGT(Rationalizer):
         h = self.encoder.states(batch)  # [N, D]
         tokens = self.split(h, batch.ptr, batch.fixed)
         rationale = self._carried_back(tokens, batch)
-        seen = tokens if self.sees_rest else self._visible(h, batch, rationale.mask)
+        seen = tokens if self.sees_rest else self._visible(h, batch, rationale.mask, whole=tokens)
         if batch.y is None:
             return Output(logits=self._predict(seen.x, seen.ptr), rationale=rationale)
         graphs = batch.ptr.numel() - 1
@@ -191,6 +185,7 @@ class IGT(Rationalizer):
         marked = torch.cat([seen.environment, tokens.environment[swapped]])
         ptr = torch.cat([seen.ptr, seen.ptr[-1] + sets[1:]])
         x, paid = self.intervene(torch.cat([seen.x, tokens.x[swapped]]), ptr, marked=marked)
+        assert paid is not None  # marked ones were asked for
         pooled = self._pool(x, ptr)
         # As many passes through the predictor's batch normalisation as there are kinds of sets.
         logits, swap_logits = self.predictor(pooled[:graphs]), self.predictor(pooled[graphs:])
@@ -290,22 +285,23 @@ class IGT(Rationalizer):
         other = order[(place[:, None] + steps) % max(1, graphs)]  # [B, environments]
         return torch.arange(graphs, device=device).repeat_interleave(steps.numel()), other.flatten()
 
-    def intervene(self, x: Tensor, ptr: Tensor, *, marked: Tensor) -> tuple[Tensor, Tensor]:
+    def intervene(self, x: Tensor, ptr: Tensor, *, marked: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Let the tokens of each set see each other; also the attention of each to marked ones, in the last layer ``[T]``."""
         *first, last = self.intervener
         for layer in first:
             x, _ = layer(x, ptr)
-        out: tuple[Tensor, Tensor] = last(x, ptr, marked=marked)
+        out: tuple[Tensor, Tensor | None] = last(x, ptr, marked=marked)
         return out
 
-    def _visible(self, h: Tensor, batch: Batch, mask: Tensor) -> Tokens:
-        """Tokens made of nodes with mask above zero, their states weighted by it."""
+    def _visible(self, h: Tensor, batch: Batch, mask: Tensor, *, whole: Tokens | None = None) -> Tokens:
+        """Tokens made of nodes with mask above zero, their states weighted by it; ``whole`` is the split of all, where known."""
         m = torch.where(batch.fixed, torch.ones_like(mask), mask).to(h.dtype)
         there = m > 0
         ptr = offsets(there.long())[batch.ptr]
         if self.virtual is not None:
             return self.split(blend(h, m)[there], ptr, batch.fixed[there])
-        whole = self.split(h, batch.ptr, batch.fixed)
+        if whole is None:
+            whole = self.split(h, batch.ptr, batch.fixed)
         return Tokens(
             x=blend(whole.x, m)[there],
             ptr=ptr,
@@ -331,8 +327,7 @@ class IGT(Rationalizer):
         return Rationale(scores, self.chosen(scores.detach(), batch.ptr).to(scores.dtype), batch.ptr)
 
     def _predict(self, x: Tensor, ptr: Tensor) -> Tensor:
-        for layer in self.intervener:
-            x, _ = layer(x, ptr)
+        x, _ = self.intervene(x, ptr)
         logits: Tensor = self.predictor(self._pool(x, ptr))
         return logits
 

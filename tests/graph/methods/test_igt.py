@@ -180,6 +180,22 @@ class TestSizesOfTheirOwn(IGTContract):
         assert model(packed).rationale.size().equal(torch.minimum(above.clamp(min=1), most).float())
 
 
+def test_in_training_too_the_rationale_alone_has_no_environment():
+    """The split that is shown is the one that the prediction is made from, although dropout would draw another."""
+    model, packed = made(predicts_from="rationale").train(), batch((12, 12, 12, 12))
+    intervene, seen = model.intervene, []
+
+    def watched(x, ptr, *, marked):
+        seen.append(marked[: int(ptr[4])])
+        return intervene(x, ptr, marked=marked)
+
+    model.intervene = watched
+    for _ in range(5):
+        rationale = model(packed).rationale
+        assert seen[-1].numel() == int(rationale.mask.sum())
+    assert not torch.cat(seen).any()
+
+
 def test_gates_above_one_half_give_every_graph_its_own_size():
     model = made(size="gate").eval()
     ptr = torch.tensor([0, 4, 8, 12])
