@@ -59,34 +59,22 @@ def hints(config_name: str, typed: Sequence[str]) -> Iterator[str]:
     GlobalHydra.instance().clear()
     with initialize_config_module("conf", version_base="1.3"):
         loader: ConfigLoader = GlobalHydra.instance().config_loader()
-        known: list[str] = []
-        for each in given:
-            key, _, value = each.partition("=")
-            group = key.partition("@")[0]
-            options = loader.get_group_options(group, results_filter=ObjectType.CONFIG)
-            if not options:
-                known.append(each)
-                continue
-            names = [name.strip() for name in value.strip("[]").split(",")]
+        groups = {each: re.split("[@=]", each, maxsplit=1)[0] for each in given}
+        options = {each: loader.get_group_options(group, results_filter=ObjectType.CONFIG) for each, group in groups.items()}
+        choices = []
+        for each in (each for each in given if options[each]):
+            names = [name.strip() for name in each.partition("=")[2].strip("[]").split(",")]
             for name in names:
-                if name not in (*options, "null", ""):
-                    yield from _nearest(f"{group}={name}", name, options)
-            if len(names) == 1 and names[0] in options:
-                known.append(each)
+                if name not in (*options[each], "null", ""):
+                    yield from _nearest(f"{groups[each]}={name}", name, options[each])
+            if len(names) == 1 and names[0] in options[each]:
+                choices.append(each)
         try:
-            config = compose(config_name, overrides=[each for each in known if _is_group(loader, each)])
+            config = compose(config_name, overrides=choices)
         except HydraException:
             return
-        for each in known:
-            path = each.partition("=")[0]
-            if not _is_group(loader, each):
-                yield from _misspelt(config, path)
-
-
-def _is_group(loader: Any, override: str) -> bool:
-    from hydra.core.object_type import ObjectType
-
-    return bool(loader.get_group_options(override.partition("=")[0].partition("@")[0], results_filter=ObjectType.CONFIG))
+        for each in (each for each in given if not options[each]):
+            yield from _misspelt(config, each.partition("=")[0])
 
 
 def _misspelt(config: DictConfig, path: str) -> Iterator[str]:

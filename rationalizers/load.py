@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -13,10 +14,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model
 
 from rationalizers.base import Rationalizer
+from rationalizers.batch import Batch
 from rationalizers.build import build, trusting
 from rationalizers.extras import require
 from rationalizers.featurizer import Explanation, Featurizer
-from rationalizers.run import PARTIAL, read_config
+from rationalizers.run import PARTIAL, partial_of, read_config
 from rationalizers.task import BinaryTasks, Classification, Regression
 
 if TYPE_CHECKING:
@@ -59,15 +61,16 @@ class Trained:
         """
         if isinstance(inputs, str):
             return self([inputs])[0]
-        found: list[Explanation] = []
+        return [each for batch in self._batches(inputs, batch_size) for each in self._explained(batch)]
+
+    def _batches(self, inputs: Sequence[Any], batch_size: int) -> Iterator[Batch]:
+        """Inputs a batch at a time, where the model is."""
         for start in range(0, len(inputs), batch_size):
-            found += self._explained(inputs[start : start + batch_size], start)
-        return found
+            yield self.featurizer.batch(inputs[start : start + batch_size], first=start).to(self.model.device)
 
     @torch.no_grad()
-    def _explained(self, inputs: Sequence[Any], first: int) -> list[Explanation]:
-        """Explanations of a batch whose first input has this place among all."""
-        batch = self.featurizer.batch(inputs, first=first).to(self.model.device)
+    def _explained(self, batch: Batch) -> list[Explanation]:
+        """What the model says about a batch."""
         explained = self.featurizer.explain(batch, self.model(batch), self.model.task)
         targets = self.model.targets(batch)
         return explained if targets is None else [each.with_targets(some) for each, some in zip(explained, targets, strict=True)]
@@ -75,12 +78,11 @@ class Trained:
     @torch.no_grad()
     def _values(self, inputs: Sequence[Any], batch_size: int) -> NDArray[np.float64]:
         """Deployed predictions ``[n, C]``, as `Task.predict` has them."""
-        inputs = _several(inputs)
-        found = [np.empty((0, self.model.task.outputs))]
-        for start in range(0, len(inputs), batch_size):
-            batch = self.featurizer.batch(inputs[start : start + batch_size], first=start).to(self.model.device)
-            found.append(self.model.task.predict(self.model(batch).logits).double().cpu().numpy())
-        return np.concatenate(found)
+        predict = self.model.task.predict
+        found = [
+            predict(self.model(batch).logits).double().cpu().numpy() for batch in self._batches(_several(inputs), batch_size)
+        ]
+        return np.concatenate([np.empty((0, self.model.task.outputs)), *found])
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -149,10 +151,14 @@ class Trained:
         if column not in data.columns:
             raise KeyError(f"there is no column {column!r} in this DataFrame, only {', '.join(map(str, data.columns))}")
         inputs = data[column].tolist()
-        rows: list[dict[str, Any]] = []
-        starts = range(0, len(inputs), batch_size)
-        for start in track(starts, description="explaining", disable=not progress, transient=True):
-            rows += [_row(each) for each in self._explained(inputs[start : start + batch_size], start)]
+        batches = track(
+            self._batches(inputs, batch_size),
+            total=math.ceil(len(inputs) / batch_size),
+            description="explaining",
+            disable=not progress,
+            transient=True,
+        )
+        rows = [_row(each) for batch in batches for each in self._explained(batch)]
         found: pd.DataFrame = pandas.DataFrame(rows, index=data.index)
         return found
 
@@ -191,7 +197,7 @@ def load_rationalizer(folder: str | Path, *, trust: Sequence[str] = (), device: 
         ValueError: a file does not hold what it should, or a class is not allowed; named with the remedy.
     """
     folder = Path(folder)
-    if folder.name.endswith(PARTIAL) or (not folder.exists() and folder.with_name(folder.name + PARTIAL).exists()):
+    if folder.name.endswith(PARTIAL) or (not folder.exists() and partial_of(folder).exists()):
         raise FileNotFoundError(f"{folder} is not finished; start its training command again, it resumes")
     config = read_config(folder)
     weights = folder / "model.safetensors"

@@ -130,13 +130,18 @@ def difference(ours: Any, theirs: Any, key: str = "") -> str | None:
     return None if ours == theirs else f"{key} is {ours!r} now and {theirs!r} there"
 
 
+def partial_of(folder: Path) -> Path:
+    """Where the run of a folder lies while it is in the making."""
+    return folder.with_name(folder.name + PARTIAL)
+
+
 def open_run(folder: Path, config: Mapping[str, Any]) -> Path | None:
     """The working folder for a run, created or found again; ``None`` when the run is finished already.
 
     Raises:
         FileExistsError: the folder holds a different run, named by the first difference.
     """
-    partial = folder.with_name(folder.name + PARTIAL)
+    partial = partial_of(folder)
     for existing in (folder, partial):
         if (existing / "config.yaml").is_file():
             found = difference(dict(config), read_config(existing))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rationalizers.run import PARTIAL, write_atomically
+from rationalizers.run import partial_of, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +44,14 @@ class Job:
             return "finished"
         if failure_of(self.folder).is_file():
             return "failed"
-        return "begun" if self._partial.is_dir() else "new"
+        return "begun" if partial_of(self.folder).is_dir() else "new"
 
     @property
     def done(self) -> float:
         """Share of its epochs that are done, in [0, 1]; one for what is finished, or failed and not tried again."""
         if self.state in ("finished", "failed"):
             return 1.0
-        rows = self._partial / "metrics.jsonl"
+        rows = partial_of(self.folder) / "metrics.jsonl"
         return min(1.0, len(rows.read_text("utf-8").splitlines()) / self.epochs) if rows.is_file() else 0.0
 
     @property
@@ -60,10 +60,6 @@ class Job:
         file = failure_of(self.folder)
         lines = file.read_text("utf-8").strip().splitlines() if file.is_file() else []
         return lines[-1] if lines else ""
-
-    @property
-    def _partial(self) -> Path:
-        return self.folder.with_name(self.folder.name + PARTIAL)
 
 
 def failure_of(folder: Path) -> Path:

@@ -153,6 +153,18 @@ def data_config(**changes: Any) -> dict[str, Any]:
     }
 
 
+TRAINER = {
+    "max_epochs": 3,
+    "patience": 9,
+    "monitor": "val/loss",
+    "mode": "min",
+    "accelerator": "cpu",
+    "devices": 1,
+    "gradient_clip_val": 1.0,
+    "enable_progress_bar": False,
+}
+
+
 def run_config(
     folder: Path,
     *,
@@ -171,17 +183,7 @@ def run_config(
             "trust": ["tests"],
             "method": {"name": method, "model": {**MODELS[method], **(model or {})}},
             "data": {"name": "tiny", "module": data_config(seed=seed, **(data or {}))},
-            "trainer": {
-                "max_epochs": 3,
-                "patience": 9,
-                "monitor": "val/loss",
-                "mode": "min",
-                "accelerator": "cpu",
-                "devices": 1,
-                "gradient_clip_val": 1.0,
-                "enable_progress_bar": False,
-                **trainer,
-            },
+            "trainer": {**TRAINER, **trainer},
         }
     )
 

@@ -12,7 +12,7 @@ from rationalizers.load import load_rationalizer
 from rationalizers.training import train
 from tests.graph.methods.test_igt import described
 from tests.test_training import at, train_until_killed
-from tests.tiny import plain
+from tests.tiny import TRAINER, plain
 
 SOURCE = {"_target_": "graph.data.toy.ToyGraphs", "train": 20, "val": 6, "test": 8, "nodes": [8, 12]}
 FEATURIZER = {"_target_": "graph.data.featurize.GraphFeaturizer", "atoms": [6], "bonds": None, "features": None}
@@ -40,16 +40,7 @@ def config(folder, **changes):
                     "seed": 0,
                 },
             },
-            "trainer": {
-                "max_epochs": 3,
-                "patience": 9,
-                "monitor": "val/loss",
-                "mode": "min",
-                "accelerator": "cpu",
-                "devices": 1,
-                "gradient_clip_val": 1.0,
-                "enable_progress_bar": False,
-            },
+            "trainer": TRAINER,
         }
     )
 
