@@ -38,5 +38,7 @@ napoleon_use_ivar = True
 
 html_theme = "furo"
 html_title = "rationalizers"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
