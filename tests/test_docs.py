@@ -100,12 +100,10 @@ def test_numbers_of_a_method_page_stand_where_it_says_they_do(page: Path) -> Non
     found = text(page).split("## What our runs gave")[1].split("## When to use it, and when not")[0]
     sources = [(page.parent / link.partition("#")[0]).resolve() for link in LINK.findall(found)]
     assert sources, "no source is linked"
-    there = "\n".join(text(source) for source in sources)
-    numbers = set(re.findall(r"(?<![\w.])[+−]?\d*\.\d+(?:\s±\s\d*\.\d+)?(?!\w)", found.replace("ρ = ", "").replace("b = ", "")))
-    assert numbers
-    # A dial is written with its name, and a single number may stand there within others.
-    missing = {number for number in numbers if number.lstrip("+") not in there}
-    assert missing == set()
+    there = squeezed("\n".join(text(source) for source in sources))
+    numbers = set(re.findall(r"(?<![\w.])\d*\.\d+(?: ± \d*\.\d+)?(?!\w)", squeezed(found)))
+    assert len(numbers) >= 5
+    assert {number for number in numbers if not re.search(rf"(?<![\w.]){re.escape(number)}(?!\w)", there)} == set()
 
 
 # Names --------------------------------------------------------------------------------------------------------------------
