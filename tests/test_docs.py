@@ -129,6 +129,13 @@ def test_there_are_commands_to_check() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
+def test_python_in_pages_is_python(page: Path) -> None:
+    for language, block in FENCED.findall(text(page)):
+        if language == "python":
+            ast.parse(block, filename=name(page))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page: Path) -> None:
     for link in LINK.findall(re.sub(r"`[^`\n]*`", "", FENCED.sub("", text(page)))):
         path, _, anchor = link.partition("#")
