@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch.utils._python_dispatch import TorchDispatchMode
 
 # What initialization makes beside the weights themselves, and what does not depend on their size.
-TIMES, BESIDE = 4, 2**22
+TIMES, BESIDE = 4, 2**20
 
 
 class Budget(TorchDispatchMode):
