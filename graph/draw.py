@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from graph.smiles import parse_smiles
 from rationalizers.extras import require
 from rationalizers.report.figure import INK, MUTED, drawing
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 # The colours of rationale and evidence in highlighted text.
 SELECTED, MARKED = (245 / 255, 170 / 255, 0.0), (47 / 255, 125 / 255, 225 / 255)
 SIZE = (320, 240)
+LAID_OUT = 300
 
 
 def molecule_svg(smiles: str, weights: Sequence[float], *, title: str, color: tuple[float, float, float] = SELECTED) -> Markup:
@@ -28,15 +30,10 @@ def molecule_svg(smiles: str, weights: Sequence[float], *, title: str, color: tu
         color: of weight 1, red, green and blue in [0, 1].
 
     Raises:
-        ValueError: the SMILES has no atoms or cannot be read, or there are not as many weights as atoms.
+        ValueError: the SMILES has no atoms, too many, or cannot be read, or there are not as many weights as atoms.
         ImportError: RDKit is not installed.
     """
-    chem, draw = require("rdkit.Chem", extra="graph"), require("rdkit.Chem.Draw.rdMolDraw2D", extra="graph")
-    blocked = require("rdkit.rdBase", extra="graph").BlockLogs()
-    molecule = chem.MolFromSmiles(smiles)
-    del blocked
-    if molecule is None or not molecule.GetNumAtoms():
-        raise ValueError(f"expected a SMILES string with atoms, got {smiles!r}")
+    molecule, draw = parse_smiles(smiles), require("rdkit.Chem.Draw.rdMolDraw2D", extra="graph")
     if molecule.GetNumAtoms() != len(weights):
         raise ValueError(f"'weights' must be one number for each of the {molecule.GetNumAtoms()} atoms, got {len(weights)}")
     atoms = {atom: _shade(color, weight) for atom, weight in enumerate(weights) if weight > 0}
@@ -63,6 +60,8 @@ def molecule_svg(smiles: str, weights: Sequence[float], *, title: str, color: tu
 def graph_svg(nodes: int, edges: Iterable[tuple[int, int]], weights: Sequence[float], *, title: str) -> Markup:
     """A graph with each node as large and as dark as its weight; the layout depends on the graph alone.
 
+    Where nodes are more than `LAID_OUT`, they stand on a circle: a better place for each takes time with their third power.
+
     Args:
         nodes: how many.
         edges: pairs of nodes; both directions are drawn as one line.
@@ -79,7 +78,8 @@ def graph_svg(nodes: int, edges: Iterable[tuple[int, int]], weights: Sequence[fl
     picture: Any = networkx.Graph()
     picture.add_nodes_from(range(nodes))
     picture.add_edges_from(edges)
-    places = networkx.kamada_kawai_layout(picture) if nodes > 1 else {0: (0.0, 0.0)}
+    layout = networkx.circular_layout if nodes > LAID_OUT else networkx.kamada_kawai_layout
+    places = layout(picture) if nodes > 1 else {0: (0.0, 0.0)}
 
     def draw(axes: Axes) -> None:
         networkx.draw_networkx_edges(picture, places, ax=axes, edge_color=MUTED, width=1.2)

@@ -12,10 +12,12 @@ import torch
 
 from graph.batch import Graph
 from graph.draw import MARKED, SELECTED, graph_svg, molecule_svg
+from graph.smiles import parse_smiles
 from rationalizers.base import Output
 from rationalizers.extras import require
 from rationalizers.featurizer import Explanation
 from rationalizers.report.highlight import Pictures, explanation_html
+from rationalizers.report.record import is_count, is_number
 from rationalizers.segment import owners
 from rationalizers.task import BinaryTasks, Classification, Regression, Task
 
@@ -129,6 +131,7 @@ class GraphPictures(Pictures):
 
     def draw(self, record: Mapping[str, Any]) -> Markup:
         """The model's view, and beside it what people marked, where that is known."""
+        _check(record)
         markup = require("markupsafe", extra="report").Markup
         shown = [picture(record)]
         if record["evidence"]:
@@ -136,6 +139,20 @@ class GraphPictures(Pictures):
             shown.append(_draw(record, [float(node in gold) for node in range(len(record["words"]))], "evidence", MARKED))
         drawn: Markup = markup('<div class="drawings">{}</div>').format(markup("").join(shown))
         return drawn
+
+
+def _check(record: Mapping[str, Any]) -> None:
+    """Raise unless a line has what a graph has beyond a text."""
+    nodes = len(record["words"])
+    edges, mask, source = (record.get(name) for name in ("edges", "mask", "source"))
+    if record["scores"] is None or not isinstance(mask, list) or len(mask) != nodes or not all(map(is_number, mask)):
+        raise ValueError(f"'mask' and 'scores' should have a number for each of {nodes} nodes; train again, or get the run again")
+    if not isinstance(source, str):
+        raise ValueError(f"'source' should be a SMILES string or empty, got {source!r}; train again, or get the run again")
+    if not isinstance(edges, list) or not all(
+        isinstance(edge, list) and len(edge) == 2 and all(is_count(node) and node < nodes for node in edge) for edge in edges
+    ):
+        raise ValueError(f"'edges' should be pairs of nodes below {nodes}; train again, or get the run again")
 
 
 def picture(record: Mapping[str, Any]) -> Markup:
@@ -211,8 +228,7 @@ def _symbols(source: str, count: int) -> tuple[str, ...]:
     """The symbol of each atom of a SMILES string; numbers where there is none."""
     if not source:
         return tuple(str(node) for node in range(count))
-    molecule = require("rdkit.Chem", extra="graph").MolFromSmiles(source)
-    return tuple(atom.GetSymbol() for atom in molecule.GetAtoms())
+    return tuple(atom.GetSymbol() for atom in parse_smiles(source).GetAtoms())
 
 
 def _text(batch: Graph, name: str, b: int) -> str:

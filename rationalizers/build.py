@@ -33,6 +33,11 @@ def trusting(packages: Sequence[str]) -> Iterator[None]:
         _trusted.reset(token)
 
 
+def trusted() -> tuple[str, ...]:
+    """The packages that are trusted here, beyond this project's own."""
+    return _trusted.get()
+
+
 def build(config: Mapping[str, Any], base: type[T], /, **facts: Any) -> T:
     """The object that ``config`` describes: its ``_target_`` called with the other entries.
 
@@ -60,7 +65,7 @@ def locate(target: str, base: type[T]) -> type[T]:
     """The class named by ``target``, after all checks (see the module's first lines)."""
     module_name, _, name = target.rpartition(".")
     package = module_name.partition(".")[0]
-    allowed = (*OWN, *_trusted.get())
+    allowed = (*OWN, *trusted())
     if package not in allowed:
         raise ValueError(
             f"_target_ {target!r} lies outside the packages {', '.join(allowed)}; if you trust its author, "

@@ -10,7 +10,6 @@ What deviates: fixed units (``[CLS]``, a query) are never marked.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from rationalizers.build import build, trusting
 from rationalizers.data.module import RationaleData, TextData
 from rationalizers.data.shortcuts import LINES, REMEDY, SUMMARY, Shortcuts
 from rationalizers.load import Trained, load_rationalizer
+from rationalizers.parsing import read_json
 from rationalizers.run import write_json
 from rationalizers.segment import owners, segment_runs
 
@@ -119,10 +119,7 @@ def _stored(folder: Path, settings: Mapping[str, Any]) -> Discovery | None:
     file = folder / SUMMARY
     if not file.is_file():
         return None
-    try:
-        found = json.loads(file.read_text("utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file}:{error.lineno}: not JSON: {error.msg}; {REMEDY}") from error
+    found = read_json(file, remedy=REMEDY)
     expected = ("format", "settings", "coverage", "planted", "warnings")
     if not isinstance(found, dict) or set(expected) - found.keys():
         raise ValueError(f"{file}: expected {', '.join(expected)}; {REMEDY}")

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pytorch_lightning as pl
@@ -48,6 +49,7 @@ def fit(
 
     Raises:
         KeyboardInterrupt: interrupted; says what to do.
+        ValueError: the last checkpoint holds what may be code; names it.
     """
     settings = dict(settings)
     patience, monitor, mode = (settings.pop(name) for name in ("patience", "monitor", "mode"))
@@ -87,6 +89,11 @@ def fit(
     listening = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(model, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+    except UnpicklingError as error:
+        raise ValueError(
+            f"{last} is not a checkpoint of ours: it holds objects other than numbers and text, or none; nothing in it was "
+            f"executed. Delete {folder} to train anew"
+        ) from error
     except SystemExit as error:
         if not trainer.interrupted:
             raise

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from rationalizers.data.records import BAD_GZIP, open_plain_or_gzip
+from rationalizers.parsing import parse_json
 from rationalizers.rationale import Rationale
 from rationalizers.segment import offsets
 
@@ -103,9 +104,10 @@ def _imported(pairs: Sequence[tuple[tuple[str, ...], Tensor]], *, share: float, 
 def _inseq_sequence(sequence: Any, where: str) -> tuple[tuple[str, ...], Tensor]:
     """Tokens of a source, or of a prompt, and their scores ``[S]``."""
     source, target = (tuple(map(_token, _get(sequence, name, where))) for name in ("source", "target"))
-    begin = int(_get(sequence, "attr_pos_start", where))
-    end = _get(sequence, "attr_pos_end", where)
-    stop = len(target) if end is None else min(len(target), int(end))
+    begin, end = _place(sequence, "attr_pos_start", where), _place(sequence, "attr_pos_end", where)
+    if begin is None:
+        raise ValueError(f"{where}: 'attr_pos_start' should be a place in the target, got none; attribute it again")
+    stop = len(target) if end is None else min(len(target), end)
     name = "source_attributions"
     given, rows, tokens = _get(sequence, name, where), len(source), source
     if given is None:
@@ -124,6 +126,14 @@ def _inseq_sequence(sequence: Any, where: str) -> tuple[tuple[str, ...], Tensor]
     if scores.dim() > 2:
         scores = scores.flatten(2).norm(dim=2)  # [S, T]
     return tokens, scores[: len(tokens)].nanmean(dim=1)
+
+
+def _place(sequence: Any, name: str, where: str) -> int | None:
+    """A place among the tokens of a target."""
+    found = _get(sequence, name, where)
+    if found is not None and (not isinstance(found, Integral) or found < 0):
+        raise ValueError(f"{where}: {name!r} should be a place in the target, from 0, got {found!r}; attribute it again")
+    return None if found is None else int(found)
 
 
 def _token(item: Any) -> str:
@@ -152,7 +162,7 @@ def _saved(path: Path) -> Any:
         raise FileNotFoundError(f"there is no file {path}; give what inseq's save() wrote")
     try:
         with open_plain_or_gzip(path) as file:
-            return json.load(file)
+            return parse_json(file.read())
     except (ValueError, *BAD_GZIP) as error:
         raise ValueError(f"{path}: expected JSON as inseq saves it, got {error}; save it again") from error
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_model
 
 from rationalizers.base import Rationalizer
 from rationalizers.batch import Batch
+from rationalizers.budget import BESIDE, TIMES, Budget, weights_of
 from rationalizers.build import build, trusting
 from rationalizers.extras import require
 from rationalizers.featurizer import Explanation, Featurizer
@@ -214,7 +215,10 @@ def load_rationalizer(folder: str | Path, *, trust: Sequence[str] = (), device: 
         featurizer = build(config["featurizer"], Featurizer)
         featurizer.load(folder / "assets")
         _compare(config["model"], featurizer.facts(), folder)
-        model = build(config["model"], Rationalizer)
+        held = weights_of(weights)
+        remedy = f"{weights} holds {held:,}, so it does not fit the model that {folder / 'config.yaml'} describes"
+        with Budget(TIMES * held + BESIDE, remedy=remedy):
+            model = build(config["model"], Rationalizer)
     try:
         load_model(model, str(weights))
     except SafetensorError as error:

@@ -32,6 +32,8 @@ from typing import Any
 
 import yaml
 
+from rationalizers.parsing import parse_yaml
+
 # 2: the task is described by its class; `trainer` says what chooses the epoch.
 FORMAT = 2
 FROM_DATA = "???"
@@ -78,15 +80,13 @@ def read_config(folder: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: not a mapping, an unknown format version, or an unresolved ``${…}``, named by its key.
+        ValueError: not plain YAML, more than a configuration can hold, not a mapping, an unknown format version, or an
+            unresolved ``${…}``, named by its key.
     """
     file = Path(folder) / "config.yaml"
     if not file.is_file():
         raise FileNotFoundError(f"{folder} is not a run folder: it has no config.yaml")
-    try:
-        config = yaml.safe_load(file.read_text("utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file}: not plain YAML: {error}") from error
+    config = parse_yaml(file.read_bytes(), str(file))
     if not isinstance(config, dict):
         raise ValueError(f"{file}: expected a mapping, got {type(config).__name__}")
     if config.get("format") != FORMAT:

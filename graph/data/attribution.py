@@ -11,10 +11,11 @@ from torch import Tensor
 
 from graph.batch import Graph
 from graph.data.corpus import GraphCorpus, GraphSource, measured
-from graph.data.featurize import molecule_graph, parse_smiles
+from graph.data.featurize import molecule_graph
 from graph.data.molecules import answered
 from graph.data.tables import existing
 from graph.data.targets import yes_or_no
+from graph.smiles import parse_smiles
 from rationalizers.data.download import data_root
 from rationalizers.data.records import broken, records, value
 

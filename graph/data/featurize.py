@@ -16,10 +16,12 @@ from torch_geometric.data import Data
 
 from graph.batch import Graph
 from graph.data.numbering import mixed, moved, renumbered
+from graph.smiles import parse_smiles
 from rationalizers.base import Output
 from rationalizers.batch import Batch
 from rationalizers.extras import require
 from rationalizers.featurizer import Explanation, Featurizer
+from rationalizers.parsing import read_json
 from rationalizers.rewording import Reworded
 from rationalizers.task import Task
 
@@ -47,26 +49,6 @@ BONDS = tuple(len(names) for names in _BOND)
 FILE = "graph.json"
 # What a raw graph may bring along, but a batch for prediction must not have or gets anew.
 _NOT_INPUT = frozenset({"y", "batch", "ptr", "row"})
-
-
-def parse_smiles(smiles: str) -> Any:
-    """The RDKit molecule of a SMILES string.
-
-    Raises:
-        TypeError: not a string.
-        ValueError: RDKit cannot read it, or it has no atoms.
-        ImportError: RDKit is not installed.
-    """
-    if not isinstance(smiles, str):
-        raise TypeError(f"'smiles' must be a string, got {type(smiles).__name__}")
-    base, chem = _rdkit()
-    # RDKit explains itself on standard error, which belongs to whoever calls.
-    with base.BlockLogs():
-        molecule = chem.MolFromSmiles(smiles.strip())
-    if molecule is None or not molecule.GetNumAtoms():
-        reason = "RDKit cannot read it" if molecule is None else "it has no atoms"
-        raise ValueError(f"{smiles!r} is not a molecule in SMILES notation: {reason}; correct or remove it")
-    return molecule
 
 
 def molecule_graph(smiles: str, *, molecule: Any = None, **facts: Any) -> Graph:
@@ -210,10 +192,7 @@ class GraphFeaturizer(Featurizer):
             ValueError: it describes other graphs than this featurizer.
         """
         file = folder / FILE
-        try:
-            found = json.loads(file.read_text("utf-8"))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{file}:{error.lineno}: expected a JSON object: {error.msg}") from error
+        found = read_json(file, problem="expected a JSON object", remedy="copy the run again")
         if found != self.facts():
             raise ValueError(
                 f"{file} describes other graphs than {type(self).__name__} makes: expected {self.facts()}, got {found}; "

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from graph.batch import Graph
 from graph.data.corpus import GraphCorpus, GraphSource, measured
-from graph.data.featurize import molecule_graph, parse_smiles
+from graph.data.featurize import molecule_graph
 from graph.data.splits import Rows, crossing, random_split, scaffold, scaffold_split, shares, size_split
 from graph.data.tables import existing, line, numeric, read_table
 from graph.data.targets import check_targets, numbers, yes_or_no
+from graph.smiles import parse_smiles
 from rationalizers.data.download import data_root
 from rationalizers.extras import require
 

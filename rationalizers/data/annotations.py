@@ -162,6 +162,8 @@ class Documents:
 
 def open_folder(name: str, root: str | None, *, download: bool) -> Path:
     """The folder of a set, fetched when it is absent and may be."""
+    if Path(name).name != name:
+        raise ValueError(f"'name' must be the name of a folder below eraser/, got {name!r}; 'root' says where that is")
     data = data_root(root)
     folder = data / "eraser" / name
     if not folder.is_dir():

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from rationalizers.batch import Packed
+from rationalizers.build import trusted
 from rationalizers.encoders import Encoder
 from rationalizers.load import load_rationalizer
 from rationalizers.segment import lengths, offsets, owners, segment_runs
@@ -121,7 +122,9 @@ class NearestStates(Augmentation):
         neighbours: of the nearest so many, one is drawn uniformly.
         batch_size: examples whose states are computed at a time.
         device: where states are computed and compared.
-        trust: packages, by name, whose classes the run may use beyond this project's own.
+
+    The run may use classes of the packages that are trusted where this is built (`rationalizers.build.trusting`), and no others:
+    a configuration that came with somebody's run cannot extend them.
 
     Raises:
         ValueError: a number below 1.
@@ -129,11 +132,11 @@ class NearestStates(Augmentation):
 
     flags = True
 
-    def __init__(self, *, neighbours: int = 1, batch_size: int = 16, device: str = "cpu", trust: Sequence[str] = ()) -> None:
+    def __init__(self, *, neighbours: int = 1, batch_size: int = 16, device: str = "cpu") -> None:
         for name, value in (("neighbours", neighbours), ("batch_size", batch_size)):
             if value < 1:
                 raise ValueError(f"{name!r} must be at least 1, got {value}")
-        self.neighbours, self.batch_size, self.device, self.trust = neighbours, batch_size, device, tuple(trust)
+        self.neighbours, self.batch_size, self.device, self.trust = neighbours, batch_size, device, trusted()
 
     @torch.no_grad()
     def units(self, batch: Packed, discovered: Tensor, material: Material) -> Tensor:

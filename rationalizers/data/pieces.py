@@ -15,6 +15,7 @@ from rationalizers.data.document import Document
 from rationalizers.data.text import SEPARATOR, Layout, TextFeaturizer
 from rationalizers.encoders.sources import pretrained_folder
 from rationalizers.extras import require
+from rationalizers.parsing import read_json
 from rationalizers.segment import offsets
 
 TOKENIZER, ARCHITECTURE = "tokenizer", "architecture.json"
@@ -216,10 +217,7 @@ def _reduced(described: dict[str, Any]) -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     """The JSON object of a file."""
-    try:
-        found = json.loads(file.read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file}: expected a JSON object: {error}") from error
+    found = read_json(file, problem="expected a JSON object", remedy="copy it again")
     if not isinstance(found, dict):
         raise ValueError(f"{file}: expected a JSON object, got {type(found).__name__}")
     return found

@@ -294,7 +294,7 @@ def _numbers(row: Mapping[str, Any], key: str, where: str) -> tuple[float, ...] 
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise broken(where, f"{key!r} should be a list of numbers, got {number!r} in it", "correct it")
-    return tuple(map(float, numbers))
+    return tuple(_float(number, key, where) for number in numbers)
 
 
 def _distribution(row: Mapping[str, Any], key: str, where: str, *, optional: bool = True) -> dict[str, float] | None:
@@ -304,7 +304,14 @@ def _distribution(row: Mapping[str, Any], key: str, where: str, *, optional: boo
     for label, number in found.items():
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise broken(where, f"{key!r} should hold a number for each class, got {number!r} for {label!r}", "correct it")
-    return {label: float(number) for label, number in found.items()}
+    return {label: _float(number, key, where) for label, number in found.items()}
+
+
+def _float(number: int | float, key: str, where: str) -> float:
+    try:
+        return float(number)
+    except OverflowError as error:
+        raise broken(where, f"{key!r} holds a number that is too large", "correct it") from error
 
 
 def _thresholded(rows: list[Any], where: str) -> tuple[Ablated, ...]:
@@ -315,7 +322,7 @@ def _thresholded(rows: list[Any], where: str) -> tuple[Ablated, ...]:
         without, alone = (_distribution(row, key, where, optional=False) for key in (WITHOUT, ALONE))
         assert without is not None
         assert alone is not None
-        found.append(Ablated(float(value(row, "threshold", where, int, float)), without, alone))
+        found.append(Ablated(_float(value(row, "threshold", where, int, float), "threshold", where), without, alone))
     return tuple(sorted(found, key=lambda each: each.threshold))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
+
+from rationalizers.parsing import parse_json
 
 BAD_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
 
@@ -23,7 +24,7 @@ def records(path: Path, met: Counter[str]) -> Iterator[tuple[str, dict[str, Any]
                     met["blank_lines"] += 1
                     continue
                 try:
-                    record = json.loads(line)
+                    record = parse_json(line)
                 except ValueError as error:
                     raise broken(f"{path}:{number}", f"expected one JSON object, got {_shown(line)} ({error})") from error
                 if not isinstance(record, dict):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rationalizers.data.document import Document
 from rationalizers.data.text import SEPARATOR, Layout, TextFeaturizer
+from rationalizers.parsing import read_json
 
 UNKNOWN, MASK = "<unk>", "<mask>"
 
@@ -66,10 +67,7 @@ class WordFeaturizer(TextFeaturizer):
     def load(self, folder: Path) -> None:
         """Read ``vocabulary.json``."""
         file = folder / "vocabulary.json"
-        try:
-            words = json.loads(file.read_text("utf-8"))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{file}:{error.lineno}: expected a JSON list of words: {error.msg}") from error
+        words = read_json(file, problem="expected a JSON list of words", remedy="copy the run again")
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise ValueError(f"{file}: expected a JSON list of words, got {type(words).__name__}")
         if words[:3] != [UNKNOWN, MASK, SEPARATOR]:

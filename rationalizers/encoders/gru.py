@@ -61,9 +61,10 @@ class GRUEncoder(EmbeddingEncoder):
             freeze_vectors=freeze_vectors,
         )
         self.width = hidden
-        widths = [embedding, *[hidden] * (layers - 1)]
-        self.forwards = nn.ModuleList(nn.GRU(width, hidden // 2) for width in widths)
-        self.backwards = nn.ModuleList(nn.GRU(width, hidden // 2) for width in widths)
+        self.forwards, self.backwards = (
+            nn.ModuleList(nn.GRU(hidden if layer else embedding, hidden // 2) for layer in range(max(1, layers)))
+            for _ in range(2)
+        )
         self.norm = nn.LayerNorm(hidden) if norm else nn.Identity()
 
     def encode(self, e: Tensor, batch: Batch) -> Tensor:

@@ -29,11 +29,15 @@ from torch import Tensor
 
 from rationalizers.data.records import broken, records
 from rationalizers.evaluation.examine import Examined
+from rationalizers.parsing import read_json
 from rationalizers.run import PARTIAL, write_atomically, write_json
 
 FOLDER = "evaluation"
 # 1: the first.
 FORMAT = 1
+AGAIN = "delete the file and evaluate again"
+# What reports ask of an evaluation.
+SETTINGS = ("split", "explained_by", "attribution", "absence")
 
 
 @dataclass(frozen=True)
@@ -64,19 +68,25 @@ class Evaluation:
         Raises:
             ValueError: it is not one; names the file.
         """
-        try:
-            found = json.loads(file.read_text("utf-8"))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{file}:{error.lineno}: not JSON: {error.msg}") from error
+        found = read_json(file, remedy=AGAIN)
         expected = ("format", "name", "settings", "numbers", "intervals", "curve", "notes")
         if not isinstance(found, dict) or set(expected) - found.keys():
-            raise ValueError(f"{file}: expected {', '.join(expected)}; delete the file and evaluate again")
+            raise ValueError(f"{file}: expected {', '.join(expected)}; {AGAIN}")
         if found["format"] != FORMAT:
-            raise ValueError(f"{file}: expected format {FORMAT}, got {found['format']!r}; delete the file and evaluate again")
-        numbers = {name: _number(value) for name, value in found["numbers"].items()}
-        intervals = {name: (_number(low), _number(high)) for name, (low, high) in found["intervals"].items()}
-        curve = {name: [_number(value) for value in values] for name, values in found["curve"].items()}
-        return cls(found["name"], found["settings"], numbers, intervals, curve, tuple(found["notes"]))
+            raise ValueError(f"{file}: expected format {FORMAT}, got {found['format']!r}; {AGAIN}")
+        # Other files of the evaluation are found by its name.
+        if found["name"] != file.stem:
+            raise ValueError(f"{file}: expected the name {file.stem!r}, got {found['name']!r}; {AGAIN}")
+        if not isinstance(found["settings"], dict) or set(SETTINGS) - found["settings"].keys():
+            raise ValueError(f"{file}: expected settings with {', '.join(SETTINGS)}, got {found['settings']!r}; {AGAIN}")
+        try:
+            numbers = {name: _number(value) for name, value in found["numbers"].items()}
+            intervals = {name: (_number(low), _number(high)) for name, (low, high) in found["intervals"].items()}
+            curve = {name: [_number(value) for value in values] for name, values in found["curve"].items()}
+            notes = tuple(map(str, found["notes"]))
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
+            raise ValueError(f"{file}: expected numbers by name, intervals of two, and notes ({error}); {AGAIN}") from error
+        return cls(found["name"], found["settings"], numbers, intervals, curve, notes)
 
 
 class Store:
@@ -112,7 +122,7 @@ class Store:
             return found
         begun = self.partial / "settings.json"
         if begun.is_file():
-            self._same(json.loads(begun.read_text("utf-8")), settings, begun)
+            self._same(read_json(begun, remedy=AGAIN), settings, begun)
         else:
             self.partial.mkdir(parents=True, exist_ok=True)
             write_json(begun, dict(settings))
@@ -153,7 +163,7 @@ class Store:
     def publish(self, evaluation: Evaluation) -> None:
         """Add the numbers to ``metrics.json`` of the run."""
         file = self.folder / "metrics.json"
-        metrics = json.loads(file.read_text("utf-8"))
+        metrics = read_json(file)
         told = {"numbers": evaluation.numbers, "intervals": evaluation.intervals}
         metrics["evaluation"] = {**metrics.get("evaluation", {}), evaluation.name: _plain(told)}
         write_json(file, metrics)
@@ -188,7 +198,7 @@ def read_columns(folder: Path, name: str) -> dict[str, dict[str, tuple[float, fl
     for where, row in records(folder / FOLDER / f"{name}.examples.jsonl", Counter()):
         try:
             found[str(row["id"])] = {key: (_number(pair[0]), _number(pair[1])) for key, pair in row["columns"].items()}
-        except (AttributeError, KeyError, TypeError) as error:
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
             problem = f"expected an example with 'id' and 'columns', a numerator and a denominator by number ({error!r})"
             raise broken(where, problem, "delete the evaluation and make it again") from error
     return found

@@ -108,8 +108,8 @@ def card(record: Mapping[str, Any], *, owner: str = "") -> dict[str, Any]:
     """
     words, fields = record["words"], {name: runs for name, runs in record["fields"].items() if runs}
     scores = record["scores"]
-    pictures = build({"_target_": record["_target_"]}, Pictures) if "_target_" in record else None
     try:
+        pictures = build({"_target_": record["_target_"]}, Pictures) if "_target_" in record else None
         if pictures is None:
             text = highlight(words, record["selected"], scores=scores, evidence=record["evidence"], marks=fields)
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rationalizers.extras import require
+from rationalizers.parsing import parse_json
+from rationalizers.report.record import REMEDY, check_record, is_count, numbers_only
 from rationalizers.run import PARTIAL, read_config
 
 if TYPE_CHECKING:
@@ -122,20 +123,37 @@ class Result:
 
     @cached_property
     def epochs(self) -> list[dict[str, Any]]:
-        """One mapping per epoch."""
-        return _read_lines(self.folder / "metrics.jsonl")
+        """One mapping of numbers per epoch, counted from 0 in ``epoch``.
+
+        Raises:
+            ValueError: a line is no such mapping; names file and line.
+        """
+        file = self.folder / "metrics.jsonl"
+        rows = []
+        for where, row in _read_lines(file):
+            if not is_count(row.get("epoch")):
+                raise ValueError(f"{where}: 'epoch' should be a count, got {row.get('epoch')!r}; {REMEDY}")
+            rows.append(numbers_only(row))
+        return rows
 
     @cached_property
     def timing(self) -> dict[str, Any]:
-        """Seconds."""
-        return _read_json(self.folder / "timing.json")
+        """Seconds and counts by name."""
+        return numbers_only(_read_json(self.folder / "timing.json"))
 
     @cached_property
     def examples(self) -> list[dict[str, Any]]:
-        """One mapping per example, as the evaluation explained it where there is one."""
-        if self.evaluation is None:
-            return _read_lines(self.folder / "rationales.jsonl")
-        return _read_lines(self.folder / "evaluation" / f"{self.evaluation.name}.rationales.jsonl")
+        """One mapping per example, as the evaluation explained it where there is one.
+
+        Raises:
+            ValueError: a line does not describe an example; names file and line.
+        """
+        name = "rationales.jsonl" if self.evaluation is None else f"evaluation/{self.evaluation.name}.rationales.jsonl"
+        found = []
+        for where, record in _read_lines(self.folder / name):
+            check_record(record, where)
+            found.append(record)
+        return found
 
 
 def read_result(folder: str | Path) -> Result:
@@ -156,7 +174,15 @@ def read_result(folder: str | Path) -> Result:
         missing = [name for name in names if name not in held]
         if missing:
             raise ValueError(f"{folder / file}: expected {', '.join(names)}; missing: {', '.join(missing)}")
-    return Result(folder, config, metrics)
+    if not isinstance(config["seed"], int) or not isinstance(config["data"], dict):
+        raise ValueError(f"{folder / 'config.yaml'}: 'seed' should be a whole number and 'data' a mapping; {REMEDY}")
+    for name in ("best_epoch", "epochs"):
+        if not is_count(metrics[name]):
+            raise ValueError(f"{folder / 'metrics.json'}: {name!r} should be a count, got {metrics[name]!r}; {REMEDY}")
+    for split in ("val", "test"):
+        if not isinstance(metrics[split], dict):
+            raise ValueError(f"{folder / 'metrics.json'}: {split!r} should be numbers by name, got {metrics[split]!r}; {REMEDY}")
+    return Result(folder, config, {**metrics, **{split: numbers_only(metrics[split]) for split in ("val", "test")}})
 
 
 def find_runs(root: str | Path) -> list[Path]:
@@ -219,20 +245,21 @@ def read_runs(folders: Iterable[str | Path]) -> pd.DataFrame:
 
 
 def _read_json(file: Path) -> dict[str, Any]:
-    return _mapping(file.read_text("utf-8"), str(file))
+    return _mapping(file.read_bytes(), str(file))
 
 
-def _read_lines(file: Path) -> list[dict[str, Any]]:
+def _read_lines(file: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The mappings of a file, each with its ``file:line``."""
     # Not splitlines(): words may hold line separators other than "\n".
-    lines = file.read_text("utf-8").split("\n")
-    return [_mapping(line, f"{file}:{place}") for place, line in enumerate(lines, start=1) if line]
+    lines = ((f"{file}:{place}", line) for place, line in enumerate(file.read_bytes().split(b"\n"), start=1) if line)
+    return [(where, _mapping(line, where)) for where, line in lines]
 
 
-def _mapping(text: str, where: str) -> dict[str, Any]:
+def _mapping(content: bytes, where: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{where}: not JSON: {error}") from error
+        value = parse_json(content)
+    except ValueError as error:
+        raise ValueError(f"{where}: not JSON: {error}; {REMEDY}") from error
     if not isinstance(value, dict):
         raise ValueError(f"{where}: expected a mapping, got {type(value).__name__}")
     return value

@@ -152,8 +152,7 @@ def encoding(timing: Mapping[str, Any]) -> str | None:
 def metric_rows(result: Result) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Test numbers that have floors, with them, and all others, with the number of the validation split."""
     floors: dict[str, dict[str, float]] = {}
-    # Other parts of the framework may add what has no place in a table of numbers.
-    test = {name: value for name, value in result.test.items() if value is None or isinstance(value, (int, float))}
+    test = dict(result.test)
     for name in [name for name in test if name.startswith("floor/") and name.count("/") > 1]:
         _, floor, metric = name.split("/", 2)
         floors.setdefault(floor, {})[metric] = test.pop(name)

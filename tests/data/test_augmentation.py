@@ -309,7 +309,9 @@ def states_of(rows, table):
 @pytest.mark.parametrize("batch_size", [1, 2, 16])
 def test_a_unit_is_replaced_by_that_of_the_nearest_state(opened, monkeypatch, distances, batch_size):
     monkeypatch.setattr(augmentation, "DISTANCES", distances)
-    copies = NearestStates(batch_size=batch_size, device="cpu", trust=["tests"]).copies(material(run=Path("runs/fr")))
+    with trusting(["tests"]):
+        nearest = NearestStates(batch_size=batch_size, device="cpu")
+    copies = nearest.copies(material(run=Path("runs/fr")))
     assert units(copies) == nearest_by_hand(LABELLED, states_of(LABELLED, opened.model.generator.table))
     assert opened.asked == [(Path("runs/fr"), ("tests",), "cpu")]
 

@@ -45,7 +45,7 @@ def test_the_same_molecule_is_drawn_the_same():
 
 @pytest.mark.parametrize("smiles", ["", "C(", "not a molecule"])
 def test_what_is_no_molecule_is_named(smiles, capfd):
-    with pytest.raises(ValueError, match=re.escape(f"expected a SMILES string with atoms, got {smiles!r}")):
+    with pytest.raises(ValueError, match=re.escape(f"{smiles!r} is not a molecule in SMILES notation")):
         molecule_svg(smiles, [], title="x")
     assert capfd.readouterr() == ("", "")
 

@@ -55,7 +55,7 @@ def test_a_broken_line_is_named_by_file_and_number(tmp_path):
 def test_line_separators_inside_words_do_not_end_a_line(tmp_path):
     words = ["a\u2028b", "c\x85d", "e", "f", "g"]
     folder = write_run(tmp_path)
-    (folder / "rationales.jsonl").write_text(json.dumps({"words": words}, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "rationales.jsonl").write_text(json.dumps(record(words=words), ensure_ascii=False) + "\n", encoding="utf-8")
     assert read_result(folder).examples[0]["words"] == words
 
 
