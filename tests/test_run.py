@@ -138,7 +138,7 @@ def test_a_folder_without_configuration_is_no_run(tmp_path):
     [
         (
             "format: 3\nversions: {rationalizers: 0.3.0}\n",
-            r"format 3 was written by a newer version of rationalizers \(0\.3\.0\), .* reads format 2; .*pip install -U rationalizers$",
+            r"format 3 was written by a newer version of rationalizers \(0\.3\.0\), .* format 2; .*pip install -U rationalizers$",
         ),
         ("format: 3\nversions: 4\n", "format 3 was written by a newer version of rationalizers, this one"),
         ("format: 1\n", "format 1 was written by an older version .* with the version that wrote it, or train it again"),
