@@ -184,12 +184,14 @@ class Trained(Publishable):
 
         Raises:
             TypeError: a single string.
-            ValueError: an input without units, or a model that does not embed its input exactly once.
+            ValueError: no input, one without units, or a model that does not embed its input exactly once.
         """
         from rationalizers.attribution import Padded
 
         several = _several(inputs)
-        return Padded(self.model, *self._batches(several, max(1, len(several))))
+        if not several:
+            raise ValueError("'inputs' is empty; give at least one input")
+        return Padded(self.model, self.featurizer.batch(several).to(self.model.device))
 
     @staticmethod
     def from_pretrained(
