@@ -40,6 +40,14 @@ class Explanation(ABC):
         """Share of the words or atoms with mask above one half; zero where there is none."""
         return sum(each > 0.5 for each in self.mask) / max(1, len(self.mask))
 
+    def row(self) -> dict[str, Any]:
+        """The example as a row of a table: what was predicted, ``rationale``, and ``selected``, the share of all."""
+        said = self.prediction
+        row: dict[str, Any] = dict(said) if isinstance(said, Mapping) else {"prediction": said}
+        if isinstance(said, str):
+            row["probability"] = self.probabilities[said]
+        return {**row, "rationale": self.rationale, "selected": self.share}
+
     @abstractmethod
     def record(self) -> dict[str, Any]:
         """The example as JSON-ready primitives: one line of ``rationales.jsonl``."""

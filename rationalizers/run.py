@@ -32,6 +32,7 @@ from typing import Any
 
 import yaml
 
+from rationalizers import __version__
 from rationalizers.parsing import parse_yaml
 
 # 2: the task is described by its class; `trainer` says what chooses the epoch.
@@ -44,7 +45,12 @@ DESCRIPTIVE = ("versions",)
 
 def versions() -> dict[str, str]:
     """Versions of what decides about numbers."""
-    return {"python": platform.python_version(), "torch": version("torch"), "lightning": version("pytorch-lightning")}
+    return {
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "lightning": version("pytorch-lightning"),
+        "rationalizers": __version__,
+    }
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -80,8 +86,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: not plain YAML, more than a configuration can hold, not a mapping, an unknown format version, or an
-            unresolved ``${…}``, named by its key.
+        ValueError: not plain YAML, more than a configuration can hold, not a mapping, another format version, with what reads
+            it, or an unresolved ``${…}``, named by its key.
     """
     file = Path(folder) / "config.yaml"
     if not file.is_file():
@@ -89,13 +95,27 @@ def read_config(folder: Path) -> dict[str, Any]:
     config = parse_yaml(file.read_bytes(), str(file))
     if not isinstance(config, dict):
         raise ValueError(f"{file}: expected a mapping, got {type(config).__name__}")
-    if config.get("format") != FORMAT:
-        raise ValueError(
-            f"{file}: expected format {FORMAT}, got {config.get('format')!r}; "
-            "a newer format needs a newer version of rationalizers, an older one is trained again"
-        )
+    _check_format(config, file)
     _refuse_interpolation(config, file, "")
     return config
+
+
+def _check_format(config: Mapping[str, Any], file: Path) -> None:
+    """Raise unless this version reads the format of a configuration."""
+    found, said = config.get("format"), config.get("versions")
+    if type(found) is not int:
+        raise ValueError(f"{file}: expected format {FORMAT}, got {found!r}; no version of rationalizers has written this file")
+    by = f" ({said['rationalizers']})" if isinstance(said, Mapping) and "rationalizers" in said else ""
+    if found > FORMAT:
+        raise ValueError(
+            f"{file}: format {found} was written by a newer version of rationalizers{by}, this one ({__version__}) reads format "
+            f"{FORMAT}; get the newer one: pip install -U rationalizers"
+        )
+    if found < FORMAT:
+        raise ValueError(
+            f"{file}: format {found} was written by an older version of rationalizers{by}, this one ({__version__}) reads format "
+            f"{FORMAT}; open it with the version that wrote it, or train it again in another folder (folder=…)"
+        )
 
 
 def _refuse_interpolation(value: Any, file: Path, key: str) -> None:

@@ -6,15 +6,12 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from safetensors.torch import save_file
-from torch import Tensor
 
 from rationalizers.audit import leakage
 from rationalizers.base import Rationalizer
@@ -35,6 +32,7 @@ from rationalizers.run import (
     write_config,
     write_json,
 )
+from rationalizers.weights import write_weights
 
 log = logging.getLogger(__name__)
 
@@ -151,19 +149,13 @@ def _finish(
     write_atomically(partial / "rationales.jsonl", "\n".join(lines) + "\n")
     export_run(partial)
     data.featurizer.save(partial / "assets")
-    save_file(_weights(model), partial / "model.safetensors")
+    write_weights(model, partial)
     seconds = history.seconds
     timing = {"fit_seconds": seconds, "seconds_per_epoch": seconds / max(1, len(history.rows))}
     if preparation.documents:
         timing |= {"encoding_seconds": preparation.seconds, "encoding_documents": preparation.documents}
     write_json(partial / "timing.json", timing)
     write_report(partial)
-
-
-def _weights(model: Rationalizer) -> dict[str, Tensor]:
-    """Every weight under one name, where parts share it under the first: safetensors' own choice differs from run to run."""
-    own = {name for name, _ in chain(model.named_parameters(), model.named_buffers())}
-    return {name: weight.contiguous() for name, weight in model.state_dict().items() if name in own}
 
 
 class Preparation(Callback):

@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 
+import captum.attr
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,9 +12,14 @@ import torch
 import yaml
 
 from rationalizers import training
+from rationalizers.attribution import IntegratedGradients
+from rationalizers.base import Rationalizer
+from rationalizers.build import build
 from rationalizers.data.document import Document
+from rationalizers.data.words import WordFeaturizer
 from rationalizers.load import Trained, load_rationalizer
 from rationalizers.training import train
+from tests.methods.test_sequential import CONFIG as SEQUENTIAL
 from tests.tiny import TinyCorpus, fresh_process, run_config
 
 TEXTS = [
@@ -94,6 +100,114 @@ def test_a_column_of_a_frame_is_explained_and_keeps_its_index(trained):
 def test_one_text_is_not_a_sequence_of_its_letters(trained, ask):
     with pytest.raises(TypeError, match="must be a sequence of inputs, got the string 'bright'; give a list of one"):
         getattr(trained, ask)("bright")
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        tuple(TEXTS),
+        np.array(TEXTS),
+        np.array(TEXTS, dtype=object),
+        pd.Series(TEXTS, index=[4, 3, 2, 1, 0]),
+        pd.Series(TEXTS, index=list("vwxyz")),
+        pd.Series(TEXTS, index=[0.5, 1.5, 2.5, 3.5, 4.5], dtype="string"),
+        dict.fromkeys(TEXTS).keys(),
+    ],
+    ids=lambda held: f"{type(held).__name__}-{getattr(held, 'dtype', '')}",
+)
+def test_it_does_not_matter_what_holds_the_texts(trained, held):
+    expected = [found.record() for found in trained(TEXTS)]
+    for asked in (trained, trained.explain, trained.stream):
+        assert [found.record() for found in asked(held, batch_size=2)] == expected
+    assert trained.predict(held, batch_size=2).tolist() == trained.predict(TEXTS).tolist()
+    np.testing.assert_allclose(trained.predict_proba(held, batch_size=2), trained.predict_proba(TEXTS), atol=1e-6)
+
+
+@pytest.mark.parametrize("ask", ["predict", "predict_proba", "explain", "__call__"])
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (pd.DataFrame({"text": TEXTS}), "got DataFrame; give a column of it, or call 'frame'"),
+        ({"text": TEXTS}, "got dict; give a column of it"),
+        (Document("mine", ("a",)), "got Document; give a list of one"),
+        (7, "got int; give a list of one"),
+    ],
+)
+def test_what_is_no_sequence_of_inputs_is_refused(trained, ask, inputs, message):
+    with pytest.raises(TypeError, match=message):
+        getattr(trained, ask)(inputs)
+
+
+@pytest.mark.parametrize("batch_size", [0, -3])
+def test_a_batch_has_at_least_one_input(trained, batch_size):
+    for ask in (trained, trained.predict, trained.predict_proba, trained.explain):
+        with pytest.raises(ValueError, match=f"'batch_size' must be at least 1, got {batch_size}"):
+            ask(TEXTS, batch_size=batch_size)
+
+
+def test_of_no_texts_there_is_a_frame_without_rows(trained):
+    found = trained.frame(pd.DataFrame({"text": []}), "text", progress=False)
+    assert list(found.columns) == list(trained.frame(pd.DataFrame({"text": TEXTS}), "text", progress=False).columns)
+    assert len(found) == 0
+
+
+def test_explanations_come_as_they_are_made(trained, monkeypatch):
+    monkeypatch.setattr(trained, "featurizer", Counting(trained.featurizer))
+    stream = trained.stream(TEXTS, batch_size=2)
+    assert next(stream).tokens == ("A", "superb", "story", ".")
+    assert trained.featurizer.batches == 1
+
+
+class Counting:
+    """A featurizer that counts its batches."""
+
+    def __init__(self, featurizer):
+        self.of, self.batches = featurizer, 0
+
+    def batch(self, inputs, *, first):
+        self.batches += 1
+        return self.of.batch(inputs, first=first)
+
+    def explain(self, *arguments):
+        return self.of.explain(*arguments)
+
+
+def test_a_model_of_language_is_an_estimator_too():
+    featurizer = WordFeaturizer(min_count=1)
+    featurizer.fit([Document("d", ("bad", "good", "a", "dull", "bright", "film"))])
+    rows = {word: row for row, word in enumerate(featurizer.vocabulary)}
+    config = {
+        **SEQUENTIAL,
+        "task": {"_target_": "rationalizers.task.Classification", "labels": ["bad", "good"]},
+        "encoder": {**SEQUENTIAL["encoder"], **featurizer.facts()},
+        "answers": [rows["bad"], rows["good"]],
+        "separator_id": rows["<sep>"],
+    }
+    model = Trained(build(config, Rationalizer), featurizer, {"name": "sequential"})
+    texts = pd.Series(["a dull film", "bright", "a bright bright film", "film"], index=list("wxyz"))
+    explained = model(texts, batch_size=3)
+    assert model.predict(texts).tolist() == [found.prediction for found in explained]
+    np.testing.assert_allclose(
+        model.predict_proba(texts, batch_size=3).max(1), [found.probability for found in explained], atol=1e-6
+    )
+    found = model.frame(texts.to_frame("text"), "text", batch_size=2, progress=False)
+    assert found["rationale"].tolist() == [each.rationale for each in explained]
+    assert list(found.index) == list("wxyz")
+    assert [len(each.targets) for each in explained] == [2, 0, 3, 0]
+    assert model([]) == []
+    with pytest.raises(ValueError, match="no words"):
+        model(["film", ""])
+
+
+def test_captum_gets_what_we_attribute_ourselves(trained):
+    f = trained.captum(pd.Series(TEXTS, index=list("vwxyz")))
+    target = f(f.embeddings).argmax(1)
+    found = captum.attr.IntegratedGradients(f).attribute(f.embeddings, baselines=f.baselines, target=target, n_steps=32).sum(-1)
+    ours = IntegratedGradients(share=0.5, steps=32)(trained.model, trained.featurizer.batch(TEXTS)).scores
+    torch.testing.assert_close(found[f.here], ours, atol=1e-5, rtol=0, check_dtype=False)
+    assert [int(each) for each in f.here.sum(1)] == [len(each.tokens) for each in trained(TEXTS)]
+    with pytest.raises(ValueError, match="at least one input"):
+        trained.captum([])
 
 
 def test_an_input_without_units_is_named_by_its_place(trained):

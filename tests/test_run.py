@@ -136,9 +136,14 @@ def test_a_folder_without_configuration_is_no_run(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("format: 3\n", "expected format 2, got 3; a newer format needs a newer version of rationalizers"),
-        ("format: 1\n", "expected format 2, got 1; .* an older one is trained again"),
-        ("format: '2'\n", "expected format 2, got '2'"),
+        (
+            "format: 3\nversions: {rationalizers: 0.3.0}\n",
+            r"format 3 was written by a newer version of rationalizers \(0\.3\.0\), .* format 2; .*pip install -U rationalizers$",
+        ),
+        ("format: 3\nversions: 4\n", "format 3 was written by a newer version of rationalizers, this one"),
+        ("format: 1\n", "format 1 was written by an older version .* with the version that wrote it, or train it again"),
+        ("format: '2'\n", "expected format 2, got '2'; no version of rationalizers has written this file"),
+        ("format: true\n", "expected format 2, got True"),
         ("name: a\n", "expected format 2, got None"),
         ("- format\n- 2\n", "expected a mapping, got list"),
         ("", "expected a mapping, got NoneType"),
@@ -185,7 +190,7 @@ def test_a_dollar_sign_alone_is_no_interpolation(tmp_path, price):
 
 def test_versions_are_plain_text():
     found = versions()
-    assert set(found) == {"python", "torch", "lightning"}
+    assert set(found) == {"python", "torch", "lightning", "rationalizers"}
     assert all(isinstance(text, str) and text[0].isdigit() for text in found.values())
 
 
@@ -255,7 +260,7 @@ def test_a_partial_run_is_found_again_with_what_it_holds(tmp_path):
     filled = changed(model={"task": {"labels": ["a", "b"]}, "share": 0.2, "encoder": {"vocabulary": 9, "hidden": 8}})
     write_config(partial, filled)
     (partial / "last.ckpt").write_text("kept")
-    assert open_run(folder, changed(versions={"torch": "3.0"})) == partial
+    assert open_run(folder, changed(versions={"torch": "3.0", "rationalizers": "9"})) == partial
     assert read_config(partial) == filled
     assert (partial / "last.ckpt").read_text() == "kept"
 
@@ -300,7 +305,7 @@ def test_an_unreadable_configuration_is_an_error_and_not_a_new_run(tmp_path):
     folder = tmp_path / "run"
     partial_of(folder).mkdir()
     (partial_of(folder) / "config.yaml").write_text("format: 99\n")
-    with pytest.raises(ValueError, match="expected format 2, got 99"):
+    with pytest.raises(ValueError, match="format 99 was written by a newer version"):
         open_run(folder, CONFIG)
 
 

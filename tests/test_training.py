@@ -136,7 +136,7 @@ def test_the_configuration_is_complete_and_plain(runs):
     assert config["model"]["encoder"]["mask_id"] == 1
     assert config["model"]["encoder"]["vocabulary"] == len(json.loads((runs["rnp"] / "assets" / "vocabulary.json").read_text()))
     assert config["featurizer"] == config["data"]["featurizer"]
-    assert set(config["versions"]) == {"python", "torch", "lightning"}
+    assert set(config["versions"]) == {"python", "torch", "lightning", "rationalizers"}
 
 
 def test_the_configuration_that_was_given_is_left_alone(tmp_path):

@@ -6,6 +6,7 @@ from rationalizers.attribution.completeness import completeness_gap
 from rationalizers.attribution.deeplift import DeepLift
 from rationalizers.attribution.gradient import InputXGradient, IntegratedGradients, Saliency
 from rationalizers.attribution.lime import Lime
+from rationalizers.attribution.padded import Padded
 from rationalizers.attribution.perturbation import FeatureAblation, ShapleySampling
 from rationalizers.attribution.reference import OwnScores, RandomScores
 
@@ -19,6 +20,7 @@ __all__ = [
     "IntegratedGradients",
     "Lime",
     "OwnScores",
+    "Padded",
     "RandomScores",
     "Saliency",
     "ShapleySampling",

@@ -36,25 +36,33 @@ class Embedded:
 
     def __init__(self, model: Rationalizer, batch: Batch, target: Tensor) -> None:
         self.model, self.batch, self.target = model, batch, target
-        self.encoder, e = _embedded(model, batch)
+        self.encoder, e = embedded(model, batch)
         self.inputs = e.detach().requires_grad_()
         self.baseline = e.detach() * batch.fixed[:, None]
 
     def __call__(self, e: Tensor) -> Tensor:
         """Of embeddings ``[N, D]`` the explained logits ``[B]``."""
-        with _replaced(self.encoder, lambda _: e):
-            logits = self.model.logits(self.batch, everything(self.batch), absence="zero")
-        return logits.gather(1, self.target[:, None])[:, 0]
+        return logits_from(e, self.model, self.encoder, self.batch).gather(1, self.target[:, None])[:, 0]
+
+
+def logits_from(e: Tensor, model: Rationalizer, encoder: Encoder, batch: Batch) -> Tensor:
+    """Logits ``[B, C]`` of the whole input, predicted from embeddings ``[N, D]`` in place of those that the encoder makes."""
+    with replaced(encoder, lambda _: e):
+        return model.logits(batch, everything(batch), absence="zero")
 
 
 @torch.no_grad()
-def _embedded(model: Rationalizer, batch: Batch) -> tuple[Encoder, Tensor]:
-    """The encoder that a model predicts through, and the embeddings it makes of a batch ``[N, D]``."""
+def embedded(model: Rationalizer, batch: Batch) -> tuple[Encoder, Tensor]:
+    """The encoder that a model predicts through, and the embeddings it makes of a batch ``[N, D]``.
+
+    Raises:
+        ValueError: the model does not embed the batch exactly once to predict from it.
+    """
     calls: list[tuple[Encoder, Tensor]] = []
     with ExitStack() as stack:
         inside = [0]
         for encoder in [module for module in model.modules() if isinstance(module, Encoder)]:
-            stack.enter_context(_replaced(encoder, _recording(encoder, calls, inside)))
+            stack.enter_context(replaced(encoder, _recording(encoder, calls, inside)))
         model.logits(batch, everything(batch), absence="zero")
     if len(calls) != 1:
         raise ValueError(
@@ -82,7 +90,7 @@ def _recording(encoder: Encoder, calls: list[tuple[Encoder, Tensor]], inside: li
 
 
 @contextmanager
-def _replaced(encoder: Encoder, embed: Callable[[Batch], Tensor]) -> Iterator[None]:
+def replaced(encoder: Encoder, embed: Callable[[Batch], Tensor]) -> Iterator[None]:
     """This one encoder embeds in another way for as long as the context lasts."""
     vars(encoder)["embed"] = embed
     try:

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_module
 from experiments.command import hints
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-COMMANDS = ("benchmark", "discover", "evaluate", "report", "sweep", "train", "tune")
+COMMANDS = ("benchmark", "discover", "evaluate", "explain", "report", "sweep", "train", "tune")
 
 
 def told(name):

@@ -1,12 +1,15 @@
 """Trained models of molecules as estimators: numbers, one question, several questions."""
 
+import captum.attr
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 pytest.importorskip("rdkit")
 
 from graph.data.featurize import SmilesFeaturizer
+from rationalizers.attribution import IntegratedGradients
 from rationalizers.base import Rationalizer
 from rationalizers.build import build
 from rationalizers.load import Trained
@@ -38,9 +41,49 @@ def test_numbers_are_in_the_unit_of_the_data():
     values = model.predict(SMILES, batch_size=3)
     assert values.shape == (4, 1)
     np.testing.assert_allclose(values[:, 0], [each.values["o2"] for each in model(SMILES)], rtol=1e-5)
+    assert model.predict([]).shape == (0, 1)
     with pytest.raises(TypeError, match="predicts numbers, which have no classes or probabilities; ask 'predict'"):
         model.predict_proba(SMILES)
     assert list(model.frame(pd.DataFrame({"smiles": SMILES}), "smiles", progress=False)) == ["o2", "rationale", "selected"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_of_no_molecules_there_is_a_frame_without_rows(task):
+    model = trained(task)
+    found = model.frame(pd.DataFrame({"smiles": []}), "smiles", progress=False)
+    assert list(found) == list(model.frame(pd.DataFrame({"smiles": SMILES}), "smiles", progress=False))
+    assert len(found) == 0
+    assert model([]) == []
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("held", [np.array(SMILES), pd.Series(SMILES, index=[3, 2, 1, 0])], ids=["array", "series"])
+def test_it_does_not_matter_what_holds_the_molecules_or_how_many_are_read_at_once(task, held):
+    model = trained(task)
+    expected = model.predict(SMILES)
+    for size in (1, 3, 99):
+        values = model.predict(held, batch_size=size)
+        assert values.dtype == expected.dtype
+        np.testing.assert_allclose(values, expected, rtol=1e-5)
+        assert [found.mask for found in model(held, batch_size=size)] == [found.mask for found in model(SMILES)]
+
+
+@pytest.mark.parametrize("ask", ["predict", "explain", "stream"])
+def test_one_molecule_is_not_a_sequence_of_its_letters(ask):
+    with pytest.raises(TypeError, match="got the string 'CCO'; give a list of one"):
+        list(getattr(trained("number"), ask)("CCO"))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_captum_gets_what_we_attribute_ourselves(task):
+    # The predictor of this method reads states of a mixture, so that its whole input is what is explained.
+    model = trained(task)
+    f = model.captum(SMILES)
+    found = captum.attr.IntegratedGradients(f).attribute(f.embeddings, baselines=f.baselines, target=0, n_steps=32)
+    ours = IntegratedGradients(share=0.5, steps=32)(model.model, model.featurizer.batch(SMILES)).scores
+    torch.testing.assert_close(found.sum(-1)[f.here], ours, atol=1e-5, rtol=0, check_dtype=False)
+    assert f.here.sum(1).tolist() == [3, 7, 4, 1]
+    assert captum.attr.Saliency(f).attribute(f.embeddings, target=0)[~f.here].abs().sum() == 0
 
 
 def test_one_question_is_answered_by_yes_or_no():
