@@ -1,7 +1,6 @@
 """Several processes that train one model together: which of them this is, who waits for whom, and how they are started.
 
-They are one group of torch.distributed from the moment when Lightning's strategy has set it up until `part`; without a group, a
-process is the first and only one.
+They are one group of torch.distributed, which Lightning's strategy sets up; without a group, a process is the first and only one.
 """
 
 from __future__ import annotations
@@ -69,12 +68,6 @@ def broadcast_buffers(module: torch.nn.Module) -> None:
     if count() > 1:
         for buffer in module.buffers():
             distributed.broadcast(buffer.data, src=0)
-
-
-def part() -> None:
-    """Dissolve the group: from here on every process is on its own."""
-    if _grouped():
-        distributed.destroy_process_group()
 
 
 def launch(function: Callable[[Mapping[str, Any]], object], config: Mapping[str, Any], *, processes: int) -> None:

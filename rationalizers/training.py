@@ -24,7 +24,7 @@ from rationalizers.data.module import RationaleData
 from rationalizers.encoders import Encoder
 from rationalizers.featurizer import Explanation
 from rationalizers.fitting import CHECKPOINTS, History, fit, quiet, shared, started
-from rationalizers.processes import first_before_others, launch, part, rank
+from rationalizers.processes import first_before_others, launch, rank
 from rationalizers.report import write_report
 from rationalizers.run import (
     FORMAT,
@@ -44,8 +44,7 @@ def train(config: Mapping[str, Any]) -> Path:
     """Train what ``config`` describes and return its run folder; a finished run is returned as it is.
 
     Where ``trainer`` asks for several devices, as many processes train it together (see ``docs/distributed.md``): those that
-    this one is of, if it was started as one of several (``torchrun``, ``srun``), or else new ones. The first of them writes;
-    those that were started from outside return before it has finished.
+    this one is of, if it was started as one of several (``torchrun``, ``srun``), or else new ones. The first of them writes.
 
     Args:
         config: plain primitives: ``name``, ``folder``, ``seed``, ``trust`` (package names), ``method`` (``name``, ``model``),
@@ -68,7 +67,6 @@ def train(config: Mapping[str, Any]) -> Path:
     if partial is None:
         if first:
             log.info("%s is finished already", folder)
-        part()
         return folder
     if strategy is not None and not started(strategy):
         try:
@@ -100,13 +98,12 @@ def train(config: Mapping[str, Any]) -> Path:
     with quiet():
         trainer, history = fit(model, data, settings, partial, seed=config["seed"], callbacks=[preparation], begin=begin)
         tested = dict(trainer.test(model, datamodule=data, verbose=False)[0])
-        part()
-        if not first:
-            return folder
-        _finish(model, data, tested, history, preparation, partial, settings)
-    shutil.copy2(partial / CHECKPOINTS / "last.ckpt", partial / "last.ckpt")
-    close_run(partial, folder)
-    shutil.rmtree(folder / CHECKPOINTS)
+    with quiet(), first_before_others():
+        if first:
+            _finish(model, data, tested, history, preparation, partial, settings)
+            shutil.copy2(partial / CHECKPOINTS / "last.ckpt", partial / "last.ckpt")
+            close_run(partial, folder)
+            shutil.rmtree(folder / CHECKPOINTS)
     return folder
 
 

@@ -1,12 +1,17 @@
-"""What processes do that tests start, two at a time and with a time limit, so that waiting for each other forever is a failure."""
+"""What processes do that tests start, two at a time and with a time limit: waiting for each other forever is a failure.
+
+What takes long to import is imported where it is needed.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,14 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from rationalizers import processes, training
-from rationalizers.base import Rationalizer
+from rationalizers import processes
 from rationalizers.batch import Batch
 from rationalizers.kernels.gated_sample import Draw
 from rationalizers.rationale import Rationale
 from rationalizers.selectors import StraightThroughGumbel
-from rationalizers.training import train
-from tests.tiny import ROOT, fresh_process
+from tests.tiny import fresh_process
 
 LAUNCH = """
 import json, sys
@@ -63,6 +66,8 @@ class Thresholded(StraightThroughGumbel):
 
 def train_all(config: Mapping[str, Any]) -> None:
     """Train one after the other; the second process must not write below ``root``, and the report is written once each."""
+    from rationalizers import training
+
     torch.set_num_threads(1)
     written: list[str] = []
     reports: list[Path] = []
@@ -84,18 +89,21 @@ def train_all(config: Mapping[str, Any]) -> None:
         sys.addaudithook(watch)
     training.write_report = short
     for run in config["runs"]:
-        train(run)
+        training.train(run)
     assert written == []
     assert len(reports) == (0 if second else len(config["runs"]))
 
 
 def die_in_training(config: Mapping[str, Any]) -> None:
     """Train; the second process is killed in the second epoch."""
+    from rationalizers.base import Rationalizer
+    from rationalizers.training import train
+
     torch.set_num_threads(1)
     step = Rationalizer.training_step
 
     @functools.wraps(step)
-    def dying(self: Rationalizer, batch: Batch, batch_idx: int) -> Tensor:
+    def dying(self: Any, batch: Batch, batch_idx: int) -> Tensor:
         if os.environ["LOCAL_RANK"] == "1" and (self.current_epoch, batch_idx) == (1, 3):
             os.kill(os.getpid(), signal.SIGKILL)
         return step(self, batch, batch_idx)
@@ -116,8 +124,6 @@ def score(config: Mapping[str, Any]) -> None:
         for name, parts in config["parts"].items():
             numbers = scored(kind, parts[rank])
             (Path(config["folder"]) / f"{kind}-{name}-{rank}").write_text(json.dumps(numbers))
-    processes.part()
-    assert (processes.rank(), processes.count()) == (0, 1)
 
 
 # Waiting --------------------------------------------------------------------------------------------------------------
@@ -125,8 +131,6 @@ def score(config: Mapping[str, Any]) -> None:
 
 def take_turns(config: Mapping[str, Any]) -> None:
     """The second process finds what the first has written, however long that takes it; flags and buffers are shared."""
-    import time
-
     rank = joined()
     file = Path(config["file"])
     with processes.first_before_others():
@@ -152,10 +156,5 @@ def fail(config: Mapping[str, Any]) -> None:
 
 def tell(config: Mapping[str, Any]) -> None:
     """Both log."""
-    import logging
-
     for level in (logging.INFO, logging.WARNING):
         logging.getLogger("rationalizers.told").log(level, "%s of %s", logging.getLevelName(level), os.environ["LOCAL_RANK"])
-
-
-__all__ = ["ROOT", "Thresholded", "together"]

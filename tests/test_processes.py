@@ -12,7 +12,6 @@ def test_alone_a_process_is_the_first_and_waits_for_nobody():
     assert (processes.rank(), processes.count()) == (0, 1)
     with processes.first_before_others():
         assert processes.anywhere([True, False], device=torch.device("cpu")) == [True, False]
-    processes.part()
 
 
 def test_others_wait_for_the_first(tmp_path):
