@@ -1,6 +1,7 @@
 """Train several models: ``python -m experiments.sweep method=rnp,noise seed=0,1,2 runs=runs/mine launcher=joblib``.
 
-Finished trainings are left out, begun ones go on, failed ones are tried again; one that fails does not stop the others.
+Finished trainings are left out, begun ones go on, failed ones are tried again; one that fails does not stop the others. With
+``trainer=ddp`` each starts a process for every device; see ``docs/distributed.md`` before you add ``launcher=joblib`` to it.
 """
 
 from __future__ import annotations

@@ -10,10 +10,13 @@ from experiments.command import command
 @command("train")
 def main(config: DictConfig) -> None:
     """Compose, train, say where the run folder is."""
+    from pytorch_lightning.utilities import rank_zero_only
+
     from rationalizers.training import train
 
     plain = OmegaConf.to_container(config, resolve=True)
-    print(train(plain))  # type: ignore[arg-type]  # noqa: T201
+    folder = train(plain)  # type: ignore[arg-type]
+    rank_zero_only(print)(folder)  # of several processes that torchrun starts, one is enough
 
 
 if __name__ == "__main__":

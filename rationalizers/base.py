@@ -18,6 +18,7 @@ from rationalizers.batch import Batch
 from rationalizers.build import build
 from rationalizers.language.sequence_rationale import TokenRationale
 from rationalizers.metrics.scores import Scores
+from rationalizers.parts import TrainingPart
 from rationalizers.rationale import Rationale
 from rationalizers.task import Task
 
@@ -174,14 +175,22 @@ class Rationalizer(pl.LightningModule, ABC):
                 parameter.requires_grad_(True)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The weighted loss of the active phase; logs it with every term."""
+        """The weighted loss of the active phase; logs it with every term.
+
+        Where several processes share a batch it is multiplied by `TrainingPart.weight`, so that the mean of their gradients is
+        the gradient of the mean over the batch; what is logged is that mean.
+        """
         output = self(batch)
         loss = self.loss(output.terms, self.phase_of(batch).weights)
-        size = batch.ptr.numel() - 1
         named = {f"train/{name}": term.detach() for name, term in output.terms.items()}
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=size)
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=size, prog_bar=True)
-        return loss
+        size, weight = batch.ptr.numel() - 1, 1.0
+        part = getattr(self.trainer.train_dataloader, "batch_sampler", None)
+        if isinstance(part, TrainingPart):
+            # Lightning divides the examples of all processes by their number, in whole numbers.
+            size, weight = part.sizes[batch_idx][0] * part.of, part.weight(batch_idx)
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
+        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=size, prog_bar=True, sync_dist=True)
+        return loss * weight
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Metrics of the deployed prediction."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
 import time
@@ -17,13 +18,64 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.strategies import DDPStrategy
 
+from rationalizers.processes import broadcast_buffers
 from rationalizers.run import write_atomically
 
 log = logging.getLogger(__name__)
 
 CHECKPOINTS = "checkpoints"
+# All of them mean `shared` here.
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true")
+# Keeps the draws of processes, and those of neighbouring seeds, apart.
+STRIDE = 15_485_863
 SHOWN = ("train/loss", "val/loss", "val/accuracy", "val/selected_share", "val/token_f1", "val/perplexity")
+
+
+def shared(settings: Mapping[str, Any]) -> DDPStrategy | None:
+    """How several processes train one model; ``None`` where these settings are for one alone.
+
+    Args:
+        settings: as `fit` takes them.
+
+    Raises:
+        ValueError: settings that only one process can have.
+    """
+    siblings = int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
+    if settings.get("devices", "auto") == 1 and settings.get("num_nodes", 1) == siblings == 1:
+        return None
+    places = {name: settings[name] for name in ("accelerator", "devices", "num_nodes") if name in settings}
+    found = pl.Trainer(**places, strategy="auto", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    if found.world_size == siblings == 1:
+        return None
+    if found.world_size == 1:
+        raise ValueError(
+            f"this is one of {siblings} processes, which would all train the same alone; set trainer.devices to how many of them "
+            "are on this machine"
+        )
+    strategy = settings.get("strategy", "auto")
+    if strategy not in STRATEGIES:
+        raise ValueError(
+            f"'trainer.strategy' must be 'ddp' or 'auto' on {found.world_size} devices, whose parts of a batch are weighed for "
+            f"it; got {strategy!r}"
+        )
+    if settings.get("sync_batchnorm"):
+        raise ValueError(
+            "'trainer.sync_batchnorm' cannot be true: nodes that stand for several, and rows of a grid that is never formed, are "
+            "normalized in ways that torch's SyncBatchNorm does not know; every process normalizes its own part"
+        )
+    if not isinstance(found.strategy, DDPStrategy):
+        raise ValueError(f"'trainer.accelerator' has no DDP, only {type(found.strategy).__name__}; set trainer.devices=1")
+    if found.num_nodes > 1 and not started(found.strategy):
+        raise ValueError(f"'trainer.num_nodes' is {found.num_nodes}; start the command on each of them, by torchrun or srun")
+    return found.strategy
+
+
+def started(strategy: DDPStrategy) -> bool:
+    """Whether this is one of the processes already, and not one that has to start them."""
+    assert strategy.cluster_environment is not None  # the trainer has found it
+    return strategy.cluster_environment.creates_processes_externally
 
 
 def fit(
@@ -52,6 +104,10 @@ def fit(
         ValueError: the last checkpoint holds what may be code; names it.
     """
     settings = dict(settings)
+    if shared(settings) is not None:
+        # Which parameters a step uses depends on phases, and may depend on the examples of a part. Buffers are told once an
+        # epoch, by `History`: DDP would do it with every batch, and wait for processes that have fewer batches to evaluate.
+        settings["strategy"] = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
     patience, monitor, mode = (settings.pop(name) for name in ("patience", "monitor", "mode"))
     checkpoints = folder / CHECKPOINTS
     last, best = checkpoints / "last.ckpt", checkpoints / "best.ckpt"
@@ -81,9 +137,11 @@ def fit(
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
         deterministic=True,
+        use_distributed_sampler=False,  # data modules know their part
     )
     if last.exists():
-        log.info("resuming %s", folder)
+        if trainer.is_global_zero:
+            log.info("resuming %s", folder)
     elif begin is not None:
         begin()
     listening = signal.getsignal(signal.SIGINT)
@@ -114,13 +172,18 @@ def quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty", category=UserWarning)
         # A frozen encoder stays there on purpose; everything else was built a moment ago, in training mode.
         warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode", category=UserWarning)
+        # torch 2.13 has another name for it, which torch 2.11 does not know.
+        warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
+        # The numbers of a split are those of all processes before they are logged.
+        warnings.filterwarnings("ignore", message=r"It is recommended to use .*sync_dist=True", category=UserWarning)
         yield
 
 
 class History(Callback):
     """Keeps one row per epoch, writes them to ``metrics.jsonl``, and starts every epoch from its own random state.
 
-    The rows travel in the checkpoint, so that a resumed run continues them from the epoch that the checkpoint stands for.
+    The rows travel in the checkpoint, so that a resumed run continues them from the epoch that the checkpoint stands for. Of
+    several processes, each has its own random state, and the first one writes.
     """
 
     def __init__(self, folder: Path, *, seed: int) -> None:
@@ -136,7 +199,12 @@ class History(Callback):
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         """Reseed from (seed, epoch), after the loader has drawn its own seed: it does so at another moment when resumed."""
         if batch_idx == 0:
-            pl.seed_everything((self.seed * 1_000_003 + trainer.current_epoch) % 2**32, verbose=False)
+            number = self.seed * 1_000_003 + trainer.current_epoch + trainer.global_rank * STRIDE
+            pl.seed_everything(number % 2**32, verbose=False)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Evaluate, and keep, one model: that with the running statistics of the first process."""
+        broadcast_buffers(pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the row of this epoch."""
@@ -144,6 +212,8 @@ class History(Callback):
         numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
         row = {"epoch": trainer.current_epoch, **{name: numbers[name] for name in sorted(numbers)}}
         self.rows.append(row)
+        if not trainer.is_global_zero:
+            return
         write_atomically(self.folder / "metrics.jsonl", "".join(json.dumps(each) + "\n" for each in self.rows))
         log.info(
             "epoch %d of %s, %.0f s: %s",

@@ -20,7 +20,8 @@ from rationalizers.data.export import export_run
 from rationalizers.data.module import RationaleData
 from rationalizers.encoders import Encoder
 from rationalizers.featurizer import Explanation
-from rationalizers.fitting import CHECKPOINTS, History, fit, quiet
+from rationalizers.fitting import CHECKPOINTS, History, fit, quiet, shared, started
+from rationalizers.processes import first_before_others, launch, rank
 from rationalizers.report import write_report
 from rationalizers.run import (
     FORMAT,
@@ -40,6 +41,9 @@ log = logging.getLogger(__name__)
 def train(config: Mapping[str, Any]) -> Path:
     """Train what ``config`` describes and return its run folder; a finished run is returned as it is.
 
+    Where ``trainer`` asks for several devices, as many processes train it together (see ``docs/distributed.md``): those that
+    this one is of, if it was started as one of several (``torchrun``, ``srun``), or else new ones. The first of them writes.
+
     Args:
         config: plain primitives: ``name``, ``folder``, ``seed``, ``trust`` (package names), ``method`` (``name``, ``model``),
             ``data`` (``name``, ``module``) and ``trainer`` (arguments of Lightning's Trainer, ``patience`` in epochs, and
@@ -48,23 +52,39 @@ def train(config: Mapping[str, Any]) -> Path:
 
     Raises:
         FileExistsError: the folder holds another run.
-        ValueError: a ``???`` that the data module does not know.
+        ValueError: a ``???`` that the data module does not know, or several devices that cannot share the training.
     """
     folder = Path(config["folder"])
     described = describe(config)
-    partial = open_run(folder, described)
+    strategy = shared(config["trainer"])
+    if strategy is not None and started(strategy):
+        strategy.setup_environment()
+    first = rank() == 0
+    with first_before_others():
+        partial = open_run(folder, described)
     if partial is None:
-        log.info("%s is finished already", folder)
+        if first:
+            log.info("%s is finished already", folder)
+        return folder
+    if strategy is not None and not started(strategy):
+        try:
+            launch(train, config, processes=strategy.num_processes)
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt(f"interrupted; the same command resumes {partial}") from error
         return folder
     with trusting(config["trust"]):
         data = build(described["data"], RationaleData)
-        data.setup("fit")
-        for name, count in data.report.items():
+        with first_before_others():
+            data.setup("fit")
+        if strategy is not None:
+            data.check_shared(strategy.world_size)
+        for name, count in data.report.items() if first else ():
             log.info("%s: %s = %s", config["data"]["name"], name, count)
         described["model"] = fill(described["model"], data.facts())
         pl.seed_everything(config["seed"], verbose=False)
         model = build(described["model"], Rationalizer)
-    write_config(partial, described)
+    if first:
+        write_config(partial, described)
     preparation = Preparation(data)
 
     def begin() -> None:
@@ -76,10 +96,12 @@ def train(config: Mapping[str, Any]) -> Path:
     with quiet():
         trainer, history = fit(model, data, settings, partial, seed=config["seed"], callbacks=[preparation], begin=begin)
         tested = dict(trainer.test(model, datamodule=data, verbose=False)[0])
-        _finish(model, data, tested, history, preparation, partial, settings)
-    shutil.copy2(partial / CHECKPOINTS / "last.ckpt", partial / "last.ckpt")
-    close_run(partial, folder)
-    shutil.rmtree(folder / CHECKPOINTS)
+    with quiet(), first_before_others():
+        if first:
+            _finish(model, data, tested, history, preparation, partial, settings)
+            shutil.copy2(partial / CHECKPOINTS / "last.ckpt", partial / "last.ckpt")
+            close_run(partial, folder)
+            shutil.rmtree(folder / CHECKPOINTS)
     return folder
 
 
@@ -176,7 +198,9 @@ class Preparation(Callback):
         """Lightning has restored the weights and moved them to their device by now."""
         for module in pl_module.modules():
             if isinstance(module, Encoder):
-                module.prepare(self.data.batches(split) for split in ("train", "val", "test"))
+                # All examples, since parts are others in every epoch; those who come later find what the first has prepared.
+                with first_before_others():
+                    module.prepare(self.data.batches(split) for split in ("train", "val", "test"))
                 if module.prepared:
                     self.documents += int(module.prepared["encoded"])
                     self.seconds += module.prepared["seconds"]

@@ -30,7 +30,7 @@ from rationalizers.build import build, trusting
 from rationalizers.data.language import LanguageData
 from rationalizers.encoders.architectures import check_causal, check_pair
 from rationalizers.extras import require
-from rationalizers.fitting import CHECKPOINTS, fit, quiet
+from rationalizers.fitting import CHECKPOINTS, fit, quiet, shared
 from rationalizers.language.dropout import check_law, visible
 from rationalizers.language.masks import bias, seeing
 from rationalizers.language.opening import opened
@@ -201,8 +201,10 @@ def tune(config: Mapping[str, Any]) -> Path:
 
     Raises:
         FileExistsError: the folder holds another one.
-        ValueError: a ``???`` that the data does not know.
+        ValueError: a ``???`` that the data does not know, or several devices.
     """
+    if shared(config["trainer"]) is not None:
+        raise ValueError("a language model is tuned on one device, since its batches have no parts; set trainer.devices=1")
     folder = Path(config["folder"])
     parts = {name: config[name] for name in ("name", "seed", "trust", "model", "data", "trainer")}
     described: dict[str, Any] = {"format": FORMAT, **parts, "versions": versions()}

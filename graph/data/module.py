@@ -31,6 +31,9 @@ class GraphData(RationaleData):
             describe.
     """
 
+    # Batch normalization.
+    least = 2
+
     def __init__(
         self,
         *,

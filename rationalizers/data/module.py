@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from rationalizers import processes
 from rationalizers.batch import Packed
 from rationalizers.build import build
 from rationalizers.data.augmentation import Augmentation, Material
@@ -22,6 +23,7 @@ from rationalizers.data.shortcuts import Shortcuts
 from rationalizers.data.statistics import WordStatistics
 from rationalizers.data.text import SEPARATOR, TextFeaturizer
 from rationalizers.featurizer import Featurizer
+from rationalizers.parts import EvaluationPart, TrainingPart, part_of
 from rationalizers.rewriting import Replacements
 
 Part = Literal["all", "labelled", "unlabelled"]
@@ -32,8 +34,15 @@ class RationaleData(pl.LightningDataModule, ABC):
     """A data set that a rationalizer can be trained on.
 
     After `setup`: ``task`` describes the target, ``featurizer`` the units, ``report`` counts what was met while reading.
+
+    Where several processes train together, `batches` are those of all of them, and the loaders that Lightning asks for have the
+    part of this process (see `rationalizers.parts`).
+
+    Attributes:
+        least: examples that a process needs of a batch to train on.
     """
 
+    least: ClassVar[int] = 1
     task: dict[str, Any]
     featurizer: Featurizer
     report: Mapping[str, int | float]
@@ -48,19 +57,42 @@ class RationaleData(pl.LightningDataModule, ABC):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled by seed and epoch; Lightning asks anew for every epoch (``reload_dataloaders_every_n_epochs=1``)."""
-        return self.batches("train", epoch=0 if self.trainer is None else self.trainer.current_epoch)
+        loader = self.batches("train", epoch=0 if self.trainer is None else self.trainer.current_epoch)
+        rank, of = processes.rank(), processes.count()
+        return loader if of == 1 else part_of(loader, TrainingPart(_batches(loader), rank=rank, of=of, least=self.least))
 
     def val_dataloader(self) -> DataLoader[Any]:
         """In a fixed order."""
-        return self.batches("val")
+        return self._evaluated("val")
 
     def test_dataloader(self) -> DataLoader[Any]:
         """In a fixed order."""
-        return self.batches("test")
+        return self._evaluated("test")
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """The test split."""
-        return self.batches("test")
+        return self._evaluated("test")
+
+    def check_shared(self, of: int) -> None:
+        """Refuse more processes than there are examples for.
+
+        Args:
+            of: processes that are to train together.
+
+        Raises:
+            ValueError: no batch of a split has enough examples for all of them.
+        """
+        for split, least in (("train", self.least), ("val", 1), ("test", 1)):
+            largest = max(len(batch) for batch in _batches(self.batches(split)))
+            if largest < of * least:
+                raise ValueError(
+                    f"{of} processes need batches of at least {of * least} examples to share, those of {split!r} have at most "
+                    f"{largest}; lower trainer.devices, or raise data.module.batch_size if there are more examples"
+                )
+
+    def _evaluated(self, split: str) -> DataLoader[Any]:
+        loader, rank, of = self.batches(split), processes.rank(), processes.count()
+        return loader if of == 1 else part_of(loader, EvaluationPart(_batches(loader), rank=rank, of=of))
 
 
 class TextData(RationaleData):
@@ -244,6 +276,12 @@ class TextData(RationaleData):
         if document.label is None:
             raise ValueError(f"document {document.id!r} has no label; training and evaluation need one")
         return corpus.labels.index(document.label)
+
+
+def _batches(loader: DataLoader[Any]) -> Sampler[list[int]]:
+    """Rows of each batch."""
+    assert loader.batch_sampler is not None  # every loader has batches
+    return loader.batch_sampler  # type: ignore[return-value]
 
 
 def _sizes(rows: Sequence[Packed]) -> torch.Tensor:

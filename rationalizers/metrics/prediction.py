@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import singledispatch
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import BinaryAUROC, MulticlassAccuracy, MulticlassF1Score
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+from torchmetrics.functional.classification import binary_auroc
+from torchmetrics.utilities.data import dim_zero_cat
 
 from rationalizers.task import BinaryTasks, Classification, Regression, Task
 
@@ -54,10 +56,15 @@ class TaskROC(Metric):
     hits: Tensor
     positive: Tensor
     known: Tensor
+    predictions: list[Tensor]
+    truth: list[Tensor]
 
     def __init__(self, targets: int) -> None:
         super().__init__()
-        self.areas = nn.ModuleList(BinaryAUROC() for _ in range(targets))
+        self.targets = targets
+        # Flat and floating, as a process that has no example fills in what it lacks.
+        for name in ("predictions", "truth"):
+            self.add_state(name, [], dist_reduce_fx="cat")
         for name in ("hits", "positive", "known"):
             self.add_state(name, torch.zeros(targets, dtype=torch.float64), dist_reduce_fx="sum")
 
@@ -68,29 +75,24 @@ class TaskROC(Metric):
         self.known = self.known + labelled.sum(0)
         self.positive = self.positive + yes.sum(0)
         self.hits = self.hits + (((predictions > 0.5) == yes) & labelled).sum(0)
-        for column, area in enumerate(self._areas()):
-            rows = labelled[:, column]
-            area.update(predictions[rows, column], yes[rows, column].long())
+        self.predictions.append(predictions.flatten().float())
+        self.truth.append(y.flatten().float())
 
     def compute(self) -> dict[str, Tensor]:
         """``roc_auc`` and ``accuracy``; NaN where no target has both values."""
         scored = ((self.positive > 0) & (self.positive < self.known)).tolist()
-        areas = [area.compute().double() for area, counts in zip(self._areas(), scored, strict=True) if counts]
+        columns = (dim_zero_cat(state).view(-1, self.targets).unbind(1) for state in (self.predictions, self.truth))
+        areas = [
+            binary_auroc(predictions[~truth.isnan()], (truth[~truth.isnan()] > 0.5).long()).double()
+            for predictions, truth, counts in zip(*columns, scored, strict=True)
+            if counts
+        ]
         accuracies = [hits for hits, counts in zip(self.hits / self.known.clamp(min=1), scored, strict=True) if counts]
         nothing = self.hits.new_tensor(torch.nan)
         return {
             "roc_auc": torch.stack(areas).mean() if areas else nothing,
             "accuracy": torch.stack(accuracies).mean() if accuracies else nothing,
         }
-
-    def reset(self) -> None:
-        """Start over."""
-        super().reset()
-        for area in self._areas():
-            area.reset()
-
-    def _areas(self) -> list[BinaryAUROC]:
-        return [area for area in self.areas if isinstance(area, BinaryAUROC)]
 
 
 class RegressionScores(Metric):

@@ -45,6 +45,8 @@ class Ranking(RationaleMetric):
         if k < 1:
             raise ValueError(f"'k' must be at least 1, got {k}")
         self.prefix, self.k = prefix, k
+        # A process that has no example fills in what it lacks in this type.
+        self.set_dtype(torch.float64)
         for name in ("ranked", "hits"):
             self.add_state(name, [], dist_reduce_fx="cat")
         self._sums("area", "at_k", "at_evidence", "examples")
@@ -75,7 +77,7 @@ class Ranking(RationaleMetric):
         self._add(area=area[rows, best][known].sum(), examples=known.sum())
         told = known[owner] & counts
         self.ranked.append(scores[told].detach().double())
-        self.hits.append(chosen[told])
+        self.hits.append(chosen[told].double())
 
     def compute(self) -> dict[str, Tensor]:
         """``<prefix>_roc_auc`` (mean over examples), ``…_roc_auc_pooled``, ``…_precision@<k>`` and ``…_precision@evidence``.
@@ -84,7 +86,7 @@ class Ranking(RationaleMetric):
         """
         if not bool(self.examples > 0):
             return {}
-        ranked, hits = dim_zero_cat(self.ranked), dim_zero_cat(self.hits)
+        ranked, hits = dim_zero_cat(self.ranked), dim_zero_cat(self.hits).bool()
         pooled = roc_auc(ranked, hits[:, None], torch.tensor([0, hits.shape[0]], device=hits.device))
         return {
             f"{self.prefix}_roc_auc": ratio(self.area, self.examples),

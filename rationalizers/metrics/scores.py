@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from rationalizers.metrics.plausibility import RationaleMetric, SpanF1, TokenAUP
 from rationalizers.metrics.prediction import prediction_metric
 from rationalizers.metrics.ranking import EdgeRanking, Ranking
 from rationalizers.metrics.selection import Selection
+from rationalizers.processes import anywhere
 from rationalizers.rationale import Rationale
 from rationalizers.task import Task
 
@@ -21,7 +23,7 @@ VIEWS = {"whole": "on the whole input", "alone": "from the rationale alone"}
 
 
 class Scores(nn.Module):
-    """Collects the metrics of a split over its batches; synchronises across processes like any torchmetrics metric.
+    """Collects the metrics of a split over its batches; `compute` is of the batches of all processes.
 
     Args:
         task: what the logits mean.
@@ -110,13 +112,25 @@ class Scores(nn.Module):
                 self._sentences(name).update(sentences.gather(selection), sentences.batch)
 
     def compute(self) -> dict[str, float]:
-        """Every number by name; metrics that never saw a batch are absent.
+        """Every number by name; metrics that never saw a batch, in any process, are absent.
 
         Those on the whole input are ``whole_input/<metric>``, those from the rationale alone ``rationale_input/<metric>``, floors
         ``floor/<which>/<metric>``.
         """
-        if not self.loss.update_called:
+        told = [metric for name in self.plausibility for metric in (*self._plausibility(name), self._sentences(name))]
+        seen, *called = anywhere([each.update_called for each in (self.loss, *told)], device=self.loss.device)
+        if not seen:
             return {}
+        with warnings.catch_warnings():
+            # A process may have had no example of what others count.
+            warnings.filterwarnings(
+                "ignore", message=r"The ``compute`` method of metric \w+ was called before", category=UserWarning
+            )
+            return self._numbers(called)
+
+    def _numbers(self, called: Iterable[bool]) -> dict[str, float]:
+        """Every number, and of the metrics of plausibility those of which it is said that they were called."""
+        called = iter(called)
         numbers: dict[str, Tensor] = {"loss": self.loss.compute()}
         numbers |= self.prediction.compute()
         for prefix, (_, metric) in zip(("whole_input", "rationale_input"), self._views(), strict=True):
@@ -126,7 +140,7 @@ class Scores(nn.Module):
         for name in self.plausibility:
             found: dict[str, Tensor] = {}
             for metric in (*self._plausibility(name), self._sentences(name)):
-                if metric.update_called:
+                if next(called):
                     found |= metric.compute()
             if name != "model":
                 found.pop("examples_without_evidence", None)
