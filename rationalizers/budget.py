@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch.utils._python_dispatch import TorchDispatchMode
 
 # What initialization makes beside the weights themselves, and what does not depend on their size.
@@ -38,19 +36,6 @@ class Budget(TorchDispatchMode):
         if self.asked > self.elements:
             raise ValueError(f"more than {self.elements:,} numbers are asked for; {self.remedy}")
         return func(*args, **(kwargs or {}))
-
-
-def weights_of(file: Path) -> int:
-    """Elements of all tensors of a safetensors file, by its header.
-
-    Raises:
-        ValueError: it is no such file.
-    """
-    try:
-        with safe_open(file, framework="pt") as held:
-            return sum(math.prod(held.get_slice(name).get_shape()) for name in held.keys())  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{file} is not a safetensors file ({error}); nothing in it was executed") from error
 
 
 def _made(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rationalizers.base import Rationalizer
 from rationalizers.batch import Batch
-from rationalizers.budget import BESIDE, TIMES, Budget, weights_of
+from rationalizers.budget import BESIDE, TIMES, Budget
 from rationalizers.build import build, trusting
 from rationalizers.extras import require
 from rationalizers.featurizer import Explanation, Featurizer
@@ -20,7 +20,7 @@ from rationalizers.publishing import Publishable
 from rationalizers.run import PARTIAL, partial_of, read_config
 from rationalizers.source import from_hub, locate
 from rationalizers.task import BinaryTasks, Classification, Regression, Task
-from rationalizers.weights import WEIGHTS, read_weights
+from rationalizers.weights import WEIGHTS, count_weights, read_weights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -292,7 +292,7 @@ def load_rationalizer(source: str | Path, *, trust: Sequence[str] = (), device: 
         featurizer = build(config["featurizer"], Featurizer)
         featurizer.load(folder / "assets")
         _compare(config["model"], featurizer.facts(), folder)
-        held = weights_of(folder / WEIGHTS)
+        held = count_weights(folder)
         remedy = f"{folder / WEIGHTS} holds {held:,}, so it does not fit the model that {folder / 'config.yaml'} describes"
         with Budget(TIMES * held + BESIDE, remedy=remedy):
             model = build(config["model"], Rationalizer)

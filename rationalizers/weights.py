@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_file
 from torch import nn
 
@@ -26,8 +29,26 @@ def read_weights(model: nn.Module, folder: Path) -> None:
     """
     file = folder / WEIGHTS
     try:
-        load_model(model, str(file))
-    except SafetensorError as error:
-        raise ValueError(f"{file} is not a safetensors file ({error}); nothing in it was executed") from error
+        with _named(file):
+            load_model(model, str(file))
     except RuntimeError as error:
         raise ValueError(f"{file} does not fit the model that {folder / 'config.yaml'} describes: {error}") from error
+
+
+def count_weights(folder: Path) -> int:
+    """How many numbers they are, by the head of the file alone.
+
+    Raises:
+        ValueError: no file of safetensors.
+    """
+    file = folder / WEIGHTS
+    with _named(file), safe_open(file, framework="pt") as held:
+        return sum(math.prod(held.get_slice(name).get_shape()) for name in held.keys())  # noqa: SIM118
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except SafetensorError as error:
+        raise ValueError(f"{file} is not a safetensors file ({error}); nothing in it was executed") from error
