@@ -9,7 +9,9 @@ import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 import yaml
@@ -146,14 +148,68 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(target), f"{name(page)}: {link}; there are {', '.join(sorted(anchors(target)))}"
 
 
-def test_names_of_repeated_files_are_those_of_the_site(monkeypatch: pytest.MonkeyPatch) -> None:
+# The site ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def extension(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """One of the site's own extensions, by name."""
     pytest.importorskip("sphinx", reason="needs the extra docs")
     monkeypatch.syspath_prepend(str(DOCS))
-    repository = importlib.import_module("extensions.repository")
-    for page, file in repository.PAGES.items():
+    return lambda which: importlib.import_module(f"extensions.{which}")
+
+
+def test_repeated_files_exist_and_are_linked_for_readers_on_github(extension: Callable[[str], Any]) -> None:
+    for page, file in extension("repository").PAGES.items():
         assert (ROOT / file).is_file()
-        link = f"]({os.path.relpath(ROOT / file, DOCS)})"
-        assert link in text(DOCS / f"{page}.md"), f"on GitHub docs/{page}.md should lead to {file}"
+        assert f"]({os.path.relpath(ROOT / file, DOCS)})" in text(DOCS / f"{page}.md")
+
+
+@pytest.mark.parametrize(
+    ("target", "written_in", "shown_in", "expected"),
+    [
+        ("../results.md", "docs/methods", "docs/methods", "../results.md"),
+        ("../../README.md", "docs/methods", "docs/methods", "../overview.md"),
+        ("docs/graphs.md", ".", "docs", "graphs.md"),
+        ("../rationalizers/base.py", "docs", "docs", "api/rationalizers.base.rst"),
+        ("../../graph/encoders/__init__.py", "docs/methods", "docs/methods", "../api/graph.encoders.rst"),
+        ("benchmarks/grea.json", ".", "docs", "../benchmarks/grea.json"),
+    ],
+)
+def test_links_of_the_repository_are_turned_into_those_of_the_site(
+    extension: Callable[[str], Any], target: str, written_in: str, shown_in: str, expected: str
+) -> None:
+    assert extension("repository").turned(target, PurePosixPath(written_in), PurePosixPath(shown_in)) == expected
+
+
+def test_formulas_of_docstrings_are_kept_as_they_are(extension: Callable[[str], Any]) -> None:
+    lines = [
+        "The size |r| of `a | b`,",
+        "",
+        "    |r| = Σ m",
+        "",
+        "    twice",
+        "",
+        "and no more.",
+        "",
+        "Args:",
+        "    r: of size |r|.",
+    ]
+    extension("docstrings").as_restructured_text(None, "function", "f", None, None, lines)
+    assert lines == [
+        r"The size \|r\| of `a | b`,",
+        "",
+        "::",
+        "",
+        "    |r| = Σ m",
+        "",
+        "    twice",
+        "",
+        "and no more.",
+        "",
+        "Args:",
+        r"    r: of size \|r\|.",
+    ]
 
 
 # The example of a package of one's own --------------------------------------------------------------------------------------
