@@ -49,7 +49,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     elsewhere.mkdir()
     tree.mkdir()
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for folder in (*PACKAGES, "tests"):
+    for folder in (*PACKAGES, "tests", "examples"):
         shutil.copytree(ROOT / folder, tree / folder, ignore=ignored)
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, tree / file)
