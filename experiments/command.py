@@ -84,7 +84,7 @@ def _misspelt(config: DictConfig, path: str) -> Iterator[str]:
     for place, part in enumerate(parts):
         if not isinstance(found, DictConfig):
             return
-        if part not in found:
+        if part not in list(found):  # a DictConfig does not count what is mandatory and not set
             before = "".join(f"{each}." for each in parts[:place])
             yield from _nearest(path, part, [str(name) for name in found], before=before)
             return

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,12 +116,10 @@ def _read(path: Path, column: str) -> pd.DataFrame:
     return table
 
 
-def _records(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    from collections import Counter
-
+def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     from rationalizers.data.records import records
 
-    return list(records(path, Counter()))
+    return records(path, Counter())
 
 
 def _line(path: Path, row: int) -> int:
@@ -127,7 +127,8 @@ def _line(path: Path, row: int) -> int:
     if path.suffix == ".parquet":
         return row + 1
     if path.suffix == ".jsonl":
-        return int(_records(path)[row][0].rpartition(":")[2])
+        place, _ = next(itertools.islice(_records(path), row, None))
+        return int(place.rpartition(":")[2])
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=SEPARATORS[path.suffix])
         begun, found = 1, -1  # the head is no row

@@ -120,9 +120,9 @@ def from_hub(
             "check the name, and log in if it is not public (hf auth login, or HF_TOKEN)"
         ) from error
     except errors.LocalEntryNotFoundError as error:
-        why = "was not asked" if local_files_only else "cannot be reached"
+        why, reason = "was not asked" if local_files_only else "cannot be reached", str(error).partition("\n")[0]
         raise ConnectionError(
-            f"the Hugging Face Hub {why} and {said} is not in the cache ({error}); connect and load it once, or give a folder"
+            f"the Hugging Face Hub {why} and {said} is not in the cache; connect and load it once, or give a folder ({reason})"
         ) from error
     except errors.HfHubHTTPError as error:
         if error.response is not None and error.response.status_code in (401, 403):

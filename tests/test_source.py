@@ -157,7 +157,7 @@ def answer(status):
         (
             errors.LocalEntryNotFoundError("refused"),
             ConnectionError,
-            r"cannot be reached and me/name \(revision v9\) is not in the cache \(refused\); connect and load it once",
+            r"cannot be reached and me/name \(revision v9\) is not in the cache; connect and load it once, .* \(refused\)$",
         ),
         (errors.HfHubHTTPError("bad token", response=answer(401)), PermissionError, "log in .hf auth login.*bad token"),
         (errors.HfHubHTTPError("too many requests", response=answer(429)), ConnectionError, "too many requests"),

@@ -9,6 +9,8 @@ from captum import attr
 from rationalizers.attribution import FeatureAblation, IntegratedGradients, Padded, Saliency
 from rationalizers.attribution.base import explained
 from tests.attribution.bag import explainable
+from tests.contract import batch
+from tests.methods.test_sequential import make
 
 NAMES = ("full, max", "full, attention", "rnp", "a2r", "erm")
 
@@ -112,3 +114,10 @@ def test_a_model_in_training_and_nothing_to_embed_are_refused():
         Padded(model, packed.gather(torch.arange(0), torch.tensor([0]), positions="kept", rows=torch.arange(0)))
     with pytest.raises(ValueError, match=r"call model\.eval\(\) first"):
         Padded(model.train(), packed)
+
+
+def test_units_stay_at_the_places_that_they_have_in_the_batch():
+    packed = batch((9, 7)).select(torch.arange(16) % 3 != 1, positions="kept")
+    model = make().double()
+    f = Padded(model, packed)
+    torch.testing.assert_close(f(f.embeddings), model.logits(packed, torch.ones(11), absence="zero"))

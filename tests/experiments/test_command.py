@@ -63,6 +63,12 @@ def test_a_mistyped_name_gets_the_nearest_ones(typed, expected):
     assert list(hints("train", typed)) == expected
 
 
+@pytest.mark.parametrize("name", ["discover", "explain"])
+def test_what_has_to_be_named_is_not_mistyped(name):
+    assert list(hints(name, ["run=runs/a", "device=cpu"])) == []
+    assert list(hints(name, ["rum=runs/a"])) == ["hint: rum is unknown; did you mean run or trust?"]
+
+
 @pytest.mark.slow
 def test_a_command_adds_them_to_what_hydra_says():
     command = [sys.executable, "-m", "experiments.train", "method=igt_nod"]
