@@ -6,10 +6,12 @@ They are one group of torch.distributed, which Lightning's strategy sets up; wit
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -116,6 +118,7 @@ def _member(
     levels: Mapping[str, int],
 ) -> None:
     """One of the processes that `launch` starts."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ |= {**environment, "LOCAL_RANK": str(place)}
     logging.getLogger().addHandler(QueueHandler(records))
     for name, level in levels.items():
@@ -126,6 +129,14 @@ def _member(
         function(config)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)  # torch would take it for success
+
+
+def _end_with_parent() -> None:
+    """Leave nothing behind that could write where the next try goes on: waiting for the others, torch hears no other signal."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # `launch` has started this one
+    parent.join()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class _Passing(logging.Handler):
