@@ -92,7 +92,8 @@ def launch(function: Callable[[Mapping[str, Any]], object], config: Mapping[str,
     listener.start()
     environment = {"NODE_RANK": "0", "WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     arguments = (function, config, environment, records, _levels())
-    context = start_processes(_member, arguments, nprocs=processes, join=False)  # type: ignore[no-untyped-call]
+    with _spawning():
+        context = start_processes(_member, arguments, nprocs=processes, join=False)  # type: ignore[no-untyped-call]
     try:
         while not context.join(grace_period=GRACE):
             pass
@@ -129,6 +130,17 @@ def _member(
         function(config)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)  # torch would take it for success
+
+
+@contextmanager
+def _spawning() -> Iterator[None]:
+    """A new process is told the default way to start further ones; that of joblib's workers it would not know."""
+    default = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        yield
+    finally:
+        multiprocessing.set_start_method(default, force=True)
 
 
 def _end_with_parent() -> None:
