@@ -6,10 +6,12 @@ They are one group of torch.distributed, which Lightning's strategy sets up; wit
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -90,7 +92,8 @@ def launch(function: Callable[[Mapping[str, Any]], object], config: Mapping[str,
     listener.start()
     environment = {"NODE_RANK": "0", "WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     arguments = (function, config, environment, records, _levels())
-    context = start_processes(_member, arguments, nprocs=processes, join=False)  # type: ignore[no-untyped-call]
+    with _spawning():
+        context = start_processes(_member, arguments, nprocs=processes, join=False)  # type: ignore[no-untyped-call]
     try:
         while not context.join(grace_period=GRACE):
             pass
@@ -116,6 +119,7 @@ def _member(
     levels: Mapping[str, int],
 ) -> None:
     """One of the processes that `launch` starts."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ |= {**environment, "LOCAL_RANK": str(place)}
     logging.getLogger().addHandler(QueueHandler(records))
     for name, level in levels.items():
@@ -126,6 +130,25 @@ def _member(
         function(config)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)  # torch would take it for success
+
+
+@contextmanager
+def _spawning() -> Iterator[None]:
+    """A new process is told the default way to start further ones; that of joblib's workers it would not know."""
+    default = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        yield
+    finally:
+        multiprocessing.set_start_method(default, force=True)
+
+
+def _end_with_parent() -> None:
+    """Leave nothing behind that could write where the next try goes on: waiting for the others, torch hears no other signal."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # `launch` has started this one
+    parent.join()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class _Passing(logging.Handler):

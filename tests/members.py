@@ -158,3 +158,12 @@ def tell(config: Mapping[str, Any]) -> None:
     """Both log."""
     for level in (logging.INFO, logging.WARNING):
         logging.getLogger("rationalizers.told").log(level, "%s of %s", logging.getLevelName(level), os.environ["LOCAL_RANK"])
+
+
+def wait_forever(config: Mapping[str, Any]) -> None:
+    """The second process waits for the first, which does not come."""
+    rank = joined()
+    (Path(config["folder"]) / str(rank)).touch()
+    if rank == 0:
+        time.sleep(1000)
+    distributed.barrier()

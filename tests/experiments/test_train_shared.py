@@ -34,8 +34,9 @@ def test_two_processes_leave_one_run(tmp_path, start):
 
 
 @pytest.mark.slow
-def test_a_sweep_goes_on_after_a_training_whose_processes_fail(tmp_path):
-    asked = ["method=full", "method.model.dropout=2,0.1", *SMALL[1:]]
+def test_workers_of_a_sweep_start_processes_and_one_that_fails_stops_no_other(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    asked = ["method=full", "method.model.dropout=2,0.1", "launcher=joblib", "hydra.launcher.n_jobs=2", *SMALL[1:]]
     done = fresh_process(["-m", "experiments.sweep", "name=m${method.model.dropout}${method.name}", *asked], cwd=tmp_path)
     runs = {path.name for path in (tmp_path / "my runs").iterdir()}
     assert "m0.1full" in runs, done.stderr
