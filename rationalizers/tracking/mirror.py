@@ -178,9 +178,10 @@ class Mirror(Callback):
         for pattern in COMPARED:
             for file in sorted(copy.glob(pattern)):
                 run.save(file, base_path=run.dir, policy="now", glob=False)
-        run.log_artifact(self._artifact(copy))
-        # Last, since every row that is logged changes the summary.
+        # After the last row, since every row that is logged changes the summary.
         run.summary.update(summary(self._folder))
+        # Last: this asks the server, where there is one, and fails if it has gone.
+        run.log_artifact(self._artifact(copy))
 
     def _artifact(self, copy: Path) -> Artifact:
         """The finished run folder, to be opened by `rationalizers.load_rationalizer`."""

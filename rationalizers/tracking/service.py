@@ -23,6 +23,7 @@ QUICK = 1.0
 
 def failures() -> tuple[type[Exception], ...]:
     """What W&B raises where it, its service process, its server or the disk fails; anything else is an error of ours."""
+    from pydantic import ValidationError
     from wandb.errors import Error
     from wandb.sdk.lib.service.service_connection import WandbApiFailedError, WandbAttachFailedError
     from wandb.sdk.lib.service.service_token import WandbServiceConnectionError
@@ -30,8 +31,8 @@ def failures() -> tuple[type[Exception], ...]:
     from wandb.sdk.mailbox.mailbox_handle import ServerResponseError
 
     service = (WandbApiFailedError, WandbAttachFailedError, WandbServiceConnectionError)
-    # A TimeoutError, of uploads that took too long, is an OSError.
-    return (Error, OSError, HandleAbandonedError, MailboxClosedError, ServerResponseError, *service)
+    # A TimeoutError, of uploads that took too long, is an OSError; a server's answer that makes no sense is a ValidationError.
+    return (Error, OSError, ValidationError, HandleAbandonedError, MailboxClosedError, ServerResponseError, *service)
 
 
 def said(error: Exception) -> str:
