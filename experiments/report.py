@@ -20,7 +20,8 @@ def main(config: DictConfig) -> None:
         folders, notes = find_runs(config.runs), notes_on(Path(config.runs))
     else:
         from rationalizers.encoders.states import cache_root
-        from rationalizers.tracking.project import connect, download_runs
+        from rationalizers.tracking.project import download_runs
+        from rationalizers.tracking.service import connect
 
         folders, notes = download_runs(connect(), config.wandb, config.filters or {}, cache_root())
     found = compare(folders, dial=config.dial, evaluation=config.evaluation, split=config.split)

@@ -23,6 +23,7 @@ from rationalizers.build import build
 from rationalizers.fitting import CHECKPOINTS
 from rationalizers.run import partial_of, write_json
 from rationalizers.tracking.offline import COMPARED, IDENTITY, SUBFOLDER
+from rationalizers.tracking.outage import remember
 from rationalizers.tracking.rationales import rationale_table
 from rationalizers.tracking.service import failures, open_tracked, said
 
@@ -102,10 +103,10 @@ class Mirror(Callback):
         with self._warning("cannot open a run"):
             run = open_tracked(
                 self._folder.parent,
+                self._identity(),
                 mode=self.mode,
                 timeout=self.timeout,
                 upload_timeout=self.upload_timeout,
-                id=self._identity(),
                 name=self._config["name"],
                 config=dict(self._config),
                 **self.facts,
@@ -131,7 +132,12 @@ class Mirror(Callback):
             return
         folder = run.settings.sync_dir
         with self._warning(f"has not been sent everything; to send it: wandb sync {folder}"):
-            run.finish(exit_code=int(failed))
+            try:
+                run.finish(exit_code=int(failed))
+            except TimeoutError as error:
+                # The next run need not find out for itself.
+                remember(self._folder.parent, run.settings.base_url, said(error))
+                raise
             if run.offline:
                 log.info("W&B: %s is in %s; to send it: wandb sync %s", self._config["name"], folder, folder)
 

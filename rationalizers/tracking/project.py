@@ -18,28 +18,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def connect(timeout: int = 20) -> Api:
-    """What W&B answers questions with.
-
-    Args:
-        timeout: seconds to wait for an answer.
-
-    Raises:
-        ConnectionError: no server answers, or nobody is logged in; says what to do.
-    """
-    import wandb
-    from wandb.errors import CommError, UsageError
-
-    try:
-        return wandb.Api(timeout=timeout)
-    except (CommError, UsageError) as error:
-        server = wandb.setup().settings.base_url
-        raise ConnectionError(
-            f"W&B cannot be asked at {server}: {' '.join(str(error).split())} (to log in: wandb login; what was mirrored on this "
-            "machine is compared without it: runs=wandb)"
-        ) from error
-
-
 def download_runs(api: Api, project: str, filters: Mapping[str, Any], cache: Path) -> tuple[list[Path], list[str]]:
     """Bring the runs of a project here, without their weights; what is here and still the same is not brought again.
 

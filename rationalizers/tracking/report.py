@@ -13,7 +13,7 @@ from rationalizers.report.comparison import Comparison
 from rationalizers.report.result import Result
 from rationalizers.run import write_json
 from rationalizers.tracking.offline import IDENTITY
-from rationalizers.tracking.project import connect
+from rationalizers.tracking.service import connect
 
 if TYPE_CHECKING:
     from wandb_workspaces.reports.v2.interface import Report

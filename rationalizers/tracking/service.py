@@ -1,12 +1,10 @@
-"""A run of W&B that is opened whether or not its server answers, and what can go wrong with it."""
+"""W&B's server, asked for a limited time; and a run that is opened whether or not it answers."""
 
 from __future__ import annotations
 
-import glob
 import logging
-import shutil
+import secrets
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +12,7 @@ from rationalizers.tracking.outage import FILE, forget, remember, remembered
 
 if TYPE_CHECKING:
     from wandb import Run
+    from wandb.apis.public import Api
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +34,35 @@ def failures() -> tuple[type[Exception], ...]:
     return (Error, OSError, ValidationError, HandleAbandonedError, MailboxClosedError, ServerResponseError, *service)
 
 
-def said(error: Exception) -> str:
+def said(error: BaseException) -> str:
     """What an error says, in one line."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def open_tracked(runs: Path, *, mode: str, timeout: float, upload_timeout: float, **facts: Any) -> Run:
+def connect(timeout: float = 20) -> Api:
+    """What W&B answers questions with, when it has answered who is asking.
+
+    Args:
+        timeout: seconds to wait for an answer, a login at the terminal included.
+
+    Raises:
+        ConnectionError: no server answers, or nobody is logged in; says what to do.
+    """
+    import wandb
+
+    session = wandb.setup(wandb.Settings(silent=True, login_timeout=timeout)).settings
+    try:
+        return wandb.Api(timeout=max(1, round(timeout)))
+    except failures() as error:
+        raise ConnectionError(f"W&B cannot be asked at {session.base_url}: {said(error)} (to log in: wandb login)") from error
+
+
+def open_tracked(runs: Path, id: str, *, mode: str, timeout: float, upload_timeout: float, **facts: Any) -> Run:
     """A run of W&B: on the server, or, where that does not answer or lets nobody in, in a local folder to be sent later.
 
     Args:
         runs: the folder that the run folder lies in; what a server's silence costs is paid once for all runs there.
+        id: of the run; the run has another one where the server broke off while it was opened.
         mode: ``online``, or ``offline``, which asks no server.
         timeout: seconds to wait for the server.
         upload_timeout: seconds to wait for uploads when the run ends.
@@ -56,39 +74,36 @@ def open_tracked(runs: Path, *, mode: str, timeout: float, upload_timeout: float
     import wandb
     from wandb.errors import CommError, UsageError
 
-    session = wandb.setup(wandb.Settings(silent=True)).settings
-    server = session.base_url
-    settings = wandb.Settings(
-        silent=True,
-        console="off",
-        disable_code=True,
-        init_timeout=timeout,
-        login_timeout=timeout,
-        finish_timeout=upload_timeout,
-        finish_timeout_raises=True,
-    )
-    arguments: Mapping[str, Any] = {**facts, "settings": settings, "reinit": "create_new", "resume": "allow"}
-    if mode == "online":
-        outage = remembered(runs, server)
-        if outage is not None:
-            log.warning("W&B: %s; not asked again for an hour, unless %s is deleted", outage.said(), runs / FILE)
+    def opened(mode: str, id: str, seconds: float) -> Run:
+        settings = wandb.Settings(
+            silent=True,
+            console="off",
+            disable_code=True,
+            init_timeout=seconds,
+            finish_timeout=upload_timeout,
+            finish_timeout_raises=True,
+        )
+        return wandb.init(mode=mode, id=id, settings=settings, reinit="create_new", resume="allow", **facts)  # type: ignore[arg-type]
+
+    server = wandb.setup(wandb.Settings(silent=True)).settings.base_url
+    outage = remembered(runs, server) if mode == "online" else None
+    if outage is not None:
+        log.warning("W&B: %s; not asked again for an hour, unless %s is deleted", outage.said(), runs / FILE)
+    elif mode == "online":
+        began = time.monotonic()
+        try:
+            # Asked before, since W&B's service cannot open a run offline that it could not open online.
+            connect(timeout)
+            asked = time.monotonic()
+            run = opened("online", id, max(QUICK, timeout - (asked - began)))
+        except (CommError, UsageError, ConnectionError) as error:
+            log.warning("W&B: no run is opened at %s: %s", server, said(error))
+            # A refusal is quick, and may end with the next login.
+            if time.monotonic() - began > QUICK:
+                remember(runs, server, said(error))
+            if not isinstance(error, ConnectionError):
+                id = secrets.token_hex(8)
         else:
-            before, began = _folders(session.wandb_dir, facts["id"]), time.monotonic()
-            try:
-                run = wandb.init(mode="online", **arguments)
-            except (CommError, UsageError) as error:
-                log.warning("W&B: no run can be opened at %s: %s", server, said(error))
-                # A refusal is quick, and may end with the next login.
-                if time.monotonic() - began > QUICK:
-                    remember(runs, server, said(error))
-                for folder in _folders(session.wandb_dir, facts["id"]) - before:
-                    shutil.rmtree(folder)  # nothing was logged there
-            else:
-                forget(runs)
-                return run
-    return wandb.init(mode="offline", **arguments)
-
-
-def _folders(root: str, id: str) -> set[str]:
-    """The folders of a run that W&B keeps for what goes to the server."""
-    return set(glob.glob(f"{glob.escape(root)}/run-*-{id}*"))
+            forget(runs)
+            return run
+    return opened("offline", id, timeout)

@@ -16,7 +16,7 @@ class Server:
         status: of every answer; another than 200 has no content.
         runs: what a run was created with, by its name.
         history: its rows by step.
-        files: content of what was uploaded, by ``run/name`` or ``artifact/name``.
+        files: content of what was uploaded, by ``run/name``, or name of the artifact and ``/name``.
         artifacts: what artifacts were committed, by name.
         asked: names of the questions, in order.
     """
@@ -28,6 +28,7 @@ class Server:
         self.files: dict[str, bytes] = {}
         self.artifacts: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
+        self._creating: dict[str, dict[str, Any]] = {}
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._http.daemon_threads = True
         self.address = f"http://127.0.0.1:{self._http.server_port}"
@@ -61,8 +62,11 @@ class Server:
             urls = [{"name": each, "uploadUrl": f"{self.address}/put/{given['run']}/{each}"} for each in given["files"]]
             return {"createRunFiles": {"runID": given["run"], "uploadHeaders": [], "files": urls}}
         if name == "CreateArtifact":
-            self._creating = given["input"]
-            return {"createArtifact": {"artifact": {"id": "a", "state": "PENDING", "artifactSequence": {"latestArtifact": None}}}}
+            name = given["input"]["artifactCollectionName"]
+            self._creating[name] = given["input"]
+            return {
+                "createArtifact": {"artifact": {"id": name, "state": "PENDING", "artifactSequence": {"latestArtifact": None}}}
+            }
         if name in ("CreateArtifactManifest", "UpdateArtifactManifest"):
             file = {"id": "f", "uploadUrl": f"{self.address}/put/manifest", "uploadHeaders": []}
             return {name[0].lower() + name[1:]: {"artifactManifest": {"id": "m", "file": file}}}
@@ -71,18 +75,18 @@ class Server:
                 {
                     "node": {
                         "storagePath": each["name"],
-                        "uploadUrl": f"{self.address}/put/artifact/{each['name']}",
+                        "uploadUrl": f"{self.address}/put/{each['artifactID']}/{each['name']}",
                         "uploadHeaders": [],
                         "uploadMultipartUrls": None,
-                        "artifact": {"id": "a"},
+                        "artifact": {"id": each["artifactID"]},
                     }
                 }
                 for each in given["input"]["artifactFiles"]
             ]
             return {"createArtifactFiles": {"files": {"edges": edges}}}
         if name == "CommitArtifact":
-            self.artifacts[self._creating["artifactCollectionName"]] = self._creating
-            return {"commitArtifact": {"artifact": {"id": "a", "digest": self._creating["digest"]}}}
+            made = self.artifacts[given["artifactID"]] = self._creating[given["artifactID"]]
+            return {"commitArtifact": {"artifact": {"id": given["artifactID"], "digest": made["digest"]}}}
         if name == "Viewer":
             return {"viewer": {"id": "v", "entity": "me", "username": "me", "flags": "{}", "teams": {"edges": []}}}
         if "ArtifactType(" in query:

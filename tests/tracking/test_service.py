@@ -7,6 +7,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import wandb
 
 from rationalizers import training
 from rationalizers.base import Rationalizer
@@ -81,7 +82,7 @@ def test_the_server_gets_epochs_summary_files_and_an_artifact(server, tracked, t
     assert sent == {f"{SUBFOLDER}/{name}": (folder / name).read_bytes() for name in small}
     artifact = server.artifacts["rnp-tiny"]
     assert (artifact["artifactTypeName"], json.loads(artifact["metadata"])["method"]) == (SUBFOLDER, "rnp")
-    carried = {name.partition("/")[2]: content for name, content in server.files.items() if name.startswith("artifact/")}
+    carried = {name.partition("/")[2]: content for name, content in server.files.items() if name.startswith("rnp-tiny/")}
     (copy,) = find_runs(tracked)
     assert carried == {file.relative_to(copy).as_posix(): file.read_bytes() for file in copy.rglob("*") if file.is_file()}
     assert {"model.safetensors", "assets/vocabulary.json"} <= set(carried)
@@ -122,7 +123,7 @@ def test_a_server_that_is_not_there_is_waited_for_once(closed, tracked, tmp_path
     began = time.monotonic()
     first = train(config_of(tmp_path / "runs" / "first"))
     waited = time.monotonic() - began
-    assert "W&B: no run can be opened at" in caplog.text
+    assert "W&B: no run is opened at" in caplog.text
     assert outage.remembered(tmp_path / "runs", closed) is not None
     caplog.clear()
     began = time.monotonic()
@@ -153,7 +154,7 @@ def test_a_login_that_is_refused_is_a_warning_and_asked_again(server, tracked, t
     folder = train(config_of(tmp_path / "run"))
     (kept,) = kept_runs(tracked)
     assert [*differences(read_recorded(kept), folder)] == []
-    assert "W&B: no run can be opened at" in caplog.text
+    assert "W&B: no run is opened at" in caplog.text
     assert outage.remembered(tmp_path, server.address) is None
 
 
@@ -177,6 +178,7 @@ def test_a_server_that_never_answers_is_not_waited_for_forever(tracked, tmp_path
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     folder = train(config_of(tmp_path / "run"))
     listening.shutdown()
+    listening.server_close()
     (kept,) = kept_runs(tracked)
     assert [*differences(read_recorded(kept), folder)] == []
     assert outage.remembered(tmp_path, f"http://127.0.0.1:{listening.server_port}") is not None
@@ -194,6 +196,8 @@ def test_a_server_that_goes_away_stops_nothing_and_everything_is_kept(server, tr
     folder = train(config_of(tmp_path / "run", max_epochs=3))
     (kept,) = kept_runs(tracked)
     assert f"wandb sync {kept}" in caplog.text
+    assert outage.remembered(tmp_path, server.address) is not None
+    wandb.teardown()  # what is not on disk yet gets there when the process ends
     assert [*differences(read_recorded(kept), folder)] == []
     assert len(find_runs(tracked)) == 1
 
@@ -209,6 +213,6 @@ def test_what_was_kept_can_be_sent_later(server, tracked, tmp_path, monkeypatch)
     assert done.returncode == 0, done.stderr
     known = identity(folder)["id"]
     assert sorted(server.history[known]) == [0, 1, 2]
-    assert server.files["artifact/model.safetensors"] == (folder / "model.safetensors").read_bytes()
+    assert server.files["rnp-tiny/model.safetensors"] == (folder / "model.safetensors").read_bytes()
     assert server.files[f"{known}/{SUBFOLDER}/metrics.json"] == (folder / "metrics.json").read_bytes()
-    assert list(server.artifacts) == ["rnp-tiny"]
+    assert "rnp-tiny" in server.artifacts
