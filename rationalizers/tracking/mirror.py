@@ -171,12 +171,6 @@ class Mirror(Callback):
         import wandb
 
         self._log_epochs(run, None)
-        shown: dict[str, Any] = {"rationales": rationale_table(_lines(self._folder / "rationales.jsonl"), examples=self.examples)}
-        page = self._folder / "report.html"
-        if page.is_file():
-            shown["report"] = wandb.Html(str(page), inject=False)
-        # After the last epoch; what was shown of this run before stays.
-        run.log(shown, step=self._next, commit=True)
         copy = Path(run.dir) / SUBFOLDER
         # Under its name it is complete, as a run folder is.
         shutil.copytree(self._folder, partial_of(copy), ignore=shutil.ignore_patterns(*LEFT_OUT))
@@ -184,9 +178,13 @@ class Mirror(Callback):
         for pattern in COMPARED:
             for file in sorted(copy.glob(pattern)):
                 run.save(file, base_path=run.dir, policy="now", glob=False)
-        # After the last row, since every row that is logged changes the summary.
+        # After the last epoch, which would have the last word otherwise.
         run.summary.update(summary(self._folder))
-        # Last: this asks the server, where there is one, and fails if it has gone.
+        # Last what asks the server, where there is one, and fails if it has gone.
+        shown: dict[str, Any] = {"rationales": rationale_table(_lines(copy / "rationales.jsonl"), examples=self.examples)}
+        if (copy / "report.html").is_file():
+            shown["report"] = wandb.Html(str(copy / "report.html"), inject=False)
+        run.log(shown, step=self._next, commit=True)
         run.log_artifact(self._artifact(copy))
 
     def _artifact(self, copy: Path) -> Artifact:
