@@ -12,11 +12,12 @@ from rationalizers.base import Rationalizer
 from rationalizers.load import load_rationalizer
 from rationalizers.report import compare, find_runs
 from rationalizers.run import partial_of, read_config
-from rationalizers.tracking.local import differences, kept_runs, notes_on
+from rationalizers.tracking.local import differences, notes_on
 from rationalizers.tracking.mirror import Mirror, summary
 from rationalizers.tracking.offline import IDENTITY, SUBFOLDER, read_recorded
 from rationalizers.training import train
 from tests.tiny import ROOT, fresh_process, run_config
+from tests.tracking.kept import kept_by
 
 NUMBERS = ("metrics.json", "metrics.jsonl", "model.safetensors", "rationales.jsonl", "config.yaml", "predictions.jsonl")
 
@@ -65,7 +66,7 @@ def test_an_offline_run_says_what_its_folder_says_and_the_folder_is_what_it_woul
     for name in NUMBERS:
         assert (folder / name).read_bytes() == (plain / name).read_bytes(), name
     assert {file.name for file in folder.iterdir()} - {file.name for file in plain.iterdir()} == {IDENTITY}
-    (kept,) = kept_runs(tracked)
+    (kept,) = kept_by(tracked)
     recorded = read_recorded(kept)
     assert [*differences(recorded, folder)] == []
     assert recorded.exit_code == 0
@@ -101,7 +102,7 @@ def test_the_copy_among_the_files_is_a_run_that_can_be_compared_and_opened(track
 
 def test_the_table_has_rationales_and_the_page_is_the_report(tracked, tmp_path):
     folder = train(mirrored_config(tmp_path / "run", mirror={"examples": 5}, max_epochs=1))
-    (kept,) = kept_runs(tracked)
+    (kept,) = kept_by(tracked)
     (table,) = (kept / "files" / "media" / "table").glob("rationales_*.json")
     found = json.loads(table.read_text())
     assert found["columns"] == ["id", "label", "prediction", "right", "probability", "share", "rationale", "text"]
@@ -123,7 +124,7 @@ def test_a_killed_run_goes_on_as_the_same_run_with_all_of_its_epochs(tracked, tm
     partial_of(tmp_path / "run").rename(partial_of(tmp_path / "elsewhere"))
     folder = train({**config, "folder": str(tmp_path / "elsewhere")})
     assert identity(folder)["id"] == begun["id"]
-    first, second = map(read_recorded, kept_runs(tracked))
+    first, second = map(read_recorded, kept_by(tracked))
     assert (first.facts["id"], second.facts["id"]) == (begun["id"], begun["id"])
     assert first.exit_code == 1
     assert [row["epoch"] for row in first.epochs] == list(range(epoch))
@@ -136,7 +137,7 @@ def test_runs_of_one_process_with_one_name_do_not_merge(tracked, tmp_path):
     first = train(mirrored_config(tmp_path / "a" / "run", max_epochs=1))
     train_until_killed(mirrored_config(tmp_path / "b" / "run", max_epochs=1), epoch=0)
     folders = [first, train(mirrored_config(tmp_path / "c" / "run", max_epochs=1, seed=1))]
-    found = {read_recorded(kept).facts["id"]: read_recorded(kept) for kept in kept_runs(tracked)}
+    found = {read_recorded(kept).facts["id"]: read_recorded(kept) for kept in kept_by(tracked)}
     assert len(found) == 3
     for folder in folders:
         assert [*differences(found[identity(folder)["id"]], folder)] == []
@@ -146,7 +147,7 @@ def test_a_training_that_fails_ends_its_run(tracked, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "write_report", lambda _: (_ for _ in ()).throw(RuntimeError("no report")))
     with pytest.raises(RuntimeError, match="no report"):
         train(mirrored_config(tmp_path / "run", max_epochs=1))
-    (kept,) = kept_runs(tracked)
+    (kept,) = kept_by(tracked)
     assert read_recorded(kept).exit_code == 1
     assert find_runs(tracked) == []
     (note,) = notes_on(tracked)
@@ -182,7 +183,7 @@ def test_an_error_of_ours_is_not_hidden(tracked, tmp_path, monkeypatch):
     monkeypatch.setattr("rationalizers.tracking.mirror.summary", lambda folder: {}["missing"])
     with pytest.raises(KeyError, match="missing"):
         train(mirrored_config(tmp_path / "run", max_epochs=1))
-    (kept,) = kept_runs(tracked)
+    (kept,) = kept_by(tracked)
     assert read_recorded(kept).exit_code == 1
 
 

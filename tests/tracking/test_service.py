@@ -7,17 +7,17 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import wandb
 
 from rationalizers import training
 from rationalizers.base import Rationalizer
 from rationalizers.report import find_runs
 from rationalizers.run import partial_of
 from rationalizers.tracking import outage
-from rationalizers.tracking.local import differences, kept_runs, notes_on
+from rationalizers.tracking.local import differences, notes_on
 from rationalizers.tracking.mirror import summary
 from rationalizers.tracking.offline import SUBFOLDER, read_recorded
 from rationalizers.training import train
+from tests.tracking.kept import kept_by
 from tests.tracking.server import Server
 from tests.tracking.test_mirror import identity, mirrored_config, train_until_killed
 
@@ -58,7 +58,7 @@ def config_of(folder, **changes):
 
 
 def offline(tracked):
-    return [kept for kept in kept_runs(tracked) if kept.name.startswith("offline-")]
+    return [kept for kept in kept_by(tracked) if kept.name.startswith("offline-")]
 
 
 # The server answers ---------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def test_a_server_that_is_not_there_is_waited_for_once(closed, tracked, tmp_path
     assert f"{closed} did not answer at" in caplog.text
     assert "not asked again for an hour" in caplog.text
     # Nothing is lost, and nothing is left of the attempt.
-    kept = kept_runs(tracked)
+    kept = kept_by(tracked)
     assert kept == offline(tracked)
     for kept, folder in zip(offline(tracked), (first, second), strict=True):
         assert [*differences(read_recorded(kept), folder)] == []
@@ -152,7 +152,7 @@ def test_an_outage_elsewhere_or_long_ago_is_no_reason_not_to_ask(server, tracked
 def test_a_login_that_is_refused_is_a_warning_and_asked_again(server, tracked, tmp_path, caplog):
     server.status = 401
     folder = train(config_of(tmp_path / "run"))
-    (kept,) = kept_runs(tracked)
+    (kept,) = kept_by(tracked)
     assert [*differences(read_recorded(kept), folder)] == []
     assert "W&B: no run is opened at" in caplog.text
     assert outage.remembered(tmp_path, server.address) is None
@@ -161,7 +161,7 @@ def test_a_login_that_is_refused_is_a_warning_and_asked_again(server, tracked, t
 def test_no_key_and_no_terminal_is_a_warning(tracked, tmp_path, caplog, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = train(config_of(tmp_path / "run"))
-    (kept,) = kept_runs(tracked)
+    (kept,) = kept_by(tracked)
     assert [*differences(read_recorded(kept), folder)] == []
     assert "No API key configured" in caplog.text
 
@@ -179,7 +179,7 @@ def test_a_server_that_never_answers_is_not_waited_for_forever(tracked, tmp_path
     folder = train(config_of(tmp_path / "run"))
     listening.shutdown()
     listening.server_close()
-    (kept,) = kept_runs(tracked)
+    (kept,) = kept_by(tracked)
     assert [*differences(read_recorded(kept), folder)] == []
     assert outage.remembered(tmp_path, f"http://127.0.0.1:{listening.server_port}") is not None
 
@@ -194,10 +194,9 @@ def test_a_server_that_goes_away_stops_nothing_and_everything_is_kept(server, tr
 
     monkeypatch.setattr(Rationalizer, "training_step", dying)
     folder = train(config_of(tmp_path / "run", max_epochs=3))
-    (kept,) = kept_runs(tracked)
+    (kept,) = kept_by(tracked)
     assert f"wandb sync {kept}" in caplog.text
     assert outage.remembered(tmp_path, server.address) is not None
-    wandb.teardown()  # what is not on disk yet gets there when the process ends
     assert [*differences(read_recorded(kept), folder)] == []
     assert len(find_runs(tracked)) == 1
 
