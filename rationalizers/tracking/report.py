@@ -81,7 +81,7 @@ def build_report(comparison: Comparison, project: str, *, reference: str | None 
     told = f"{len(known)} runs of {len(set(comparison.methods))} methods on {', '.join(comparison.datasets)}."
     if len(ids) < len(known):
         told += f" {len(known) - len(ids)} of them were not mirrored to this project: they are in the tables, not in the panels."
-    runset = blocks.Runset(name="Compared runs", filters=[expressions.Metric("ID").isin(ids)], groupby=["group"])
+    runset = blocks.Runset(name="Compared runs", filters=expressions.And(expressions.Metric("ID").isin(ids)), groupby=["group"])
     report: Report = blocks.Report(
         entity=entity,
         project=name,
