@@ -177,7 +177,7 @@ def test_a_run_is_mirrored_where_it_is_asked_for(name, logger):
         assert not composed(name).get("logger")
     else:
         assert check_targets({"logger": chosen}) == 1
-        assert chosen["group"] == "runs/mine/rnp-toy_text"
+        assert chosen["mode"] == "online"
 
 
 def test_every_experiment_composes():

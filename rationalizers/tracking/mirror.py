@@ -21,6 +21,7 @@ from pytorch_lightning.callbacks import Callback
 
 from rationalizers.build import build
 from rationalizers.fitting import CHECKPOINTS
+from rationalizers.report.result import read_result
 from rationalizers.run import partial_of, write_json
 from rationalizers.tracking.offline import COMPARED, IDENTITY, SUBFOLDER
 from rationalizers.tracking.outage import remember
@@ -44,7 +45,7 @@ class Mirror(Callback):
         project: of W&B.
         entity: user or team; ``None`` takes W&B's default.
         mode: ``online``, or ``offline``: into a local folder that ``wandb sync`` sends later.
-        group: that the run is shown in.
+        group: that the run is shown in; ``None`` names it after the folder of the runs, method and data.
         tags: of the run.
         timeout: seconds to wait for a server before the run is opened offline.
         upload_timeout: seconds to wait at the end for what is not uploaded yet.
@@ -72,7 +73,8 @@ class Mirror(Callback):
             if seconds <= 0:
                 raise ValueError(f"{name!r} must be a positive number of seconds, got {seconds}")
         self.mode, self.timeout, self.upload_timeout, self.examples = mode, timeout, upload_timeout, examples
-        self.facts = {"project": project, "entity": entity, "group": group, "tags": list(tags), "job_type": "train"}
+        self.group = group
+        self.facts = {"project": project, "entity": entity, "tags": list(tags), "job_type": "train"}
         self._folder = Path()
         self._config: Mapping[str, Any] = {}
         self._run: Run | None = None
@@ -100,6 +102,7 @@ class Mirror(Callback):
 
     def open(self) -> None:
         """Open the W&B run of the folder: the one that its last training began, if there was one."""
+        sweep = f"{self._folder.parent.name}/{self._config['method']}-{self._config['dataset']}"
         with self._warning("cannot open a run"):
             run = open_tracked(
                 self._folder.parent,
@@ -109,6 +112,7 @@ class Mirror(Callback):
                 upload_timeout=self.upload_timeout,
                 name=self._config["name"],
                 config=dict(self._config),
+                group=self.group or sweep,
                 **self.facts,
             )
             self._run = run
@@ -220,6 +224,22 @@ def mirrored(logger: Mapping[str, Any] | None, folder: Path, config: Mapping[str
     except BaseException:
         mirror.close(failed=True)
         raise
+
+
+def mirror_finished(logger: Mapping[str, Any], folder: Path) -> None:
+    """Mirror a run that is finished: one that was not, or has been evaluated since.
+
+    Args:
+        logger: a `Mirror` as it is configured.
+        folder: of the run.
+
+    Raises:
+        FileNotFoundError, ValueError: it is not a finished run.
+    """
+    mirror = build(logger, Mirror)
+    mirror.follow(folder, read_result(folder).config)
+    mirror.open()
+    mirror.complete()
 
 
 def summary(folder: Path) -> dict[str, Any]:

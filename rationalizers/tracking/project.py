@@ -24,7 +24,7 @@ def download_runs(api: Api, project: str, filters: Mapping[str, Any], cache: Pat
     Args:
         api: of W&B (`connect`).
         project: ``entity/project``.
-        filters: which runs, in the query language of MongoDB that W&B takes, as ``{"group": "runs/mine/rnp-toy_text"}``.
+        filters: which runs, in the query language of MongoDB that W&B takes, as ``{"group": "mine/rnp-toy_text"}``.
         cache: the folder to bring them to.
 
     Returns:

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Seconds; what takes longer is not asked again and again.
-QUICK = 1.0
-
 
 def failures() -> tuple[type[Exception], ...]:
     """What W&B raises where it, its service process, its server or the disk fails; anything else is an error of ours."""
@@ -95,12 +92,13 @@ def open_tracked(runs: Path, id: str, *, mode: str, timeout: float, upload_timeo
             # Asked before, since W&B's service cannot open a run offline that it could not open online.
             connect(timeout)
             asked = time.monotonic()
-            run = opened("online", id, max(QUICK, timeout - (asked - began)))
+            run = opened("online", id, max(1.0, timeout - (asked - began)))
         except (CommError, UsageError, ConnectionError) as error:
-            log.warning("W&B: no run is opened at %s: %s", server, said(error))
+            reason = said(error.__cause__ or error)
+            log.warning("W&B: no run is opened at %s, but here: %s", server, reason)
             # A refusal is quick, and may end with the next login.
-            if time.monotonic() - began > QUICK:
-                remember(runs, server, said(error))
+            if time.monotonic() - began > timeout / 2:
+                remember(runs, server, reason)
             if not isinstance(error, ConnectionError):
                 id = secrets.token_hex(8)
         else:

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import shutil
 
 import pytest
 import yaml
@@ -16,6 +17,7 @@ from rationalizers.tracking.local import differences, notes_on
 from rationalizers.tracking.mirror import Mirror, summary
 from rationalizers.tracking.offline import IDENTITY, SUBFOLDER, read_recorded
 from rationalizers.training import train
+from tests.report.run_folders import mean_of, write_evaluation, write_run
 from tests.tiny import ROOT, fresh_process, run_config
 from tests.tracking.kept import kept_by
 
@@ -24,7 +26,7 @@ NUMBERS = ("metrics.json", "metrics.jsonl", "model.safetensors", "rationales.jso
 
 def logger(**changes):
     given = yaml.safe_load((ROOT / "conf" / "logger" / "wandb.yaml").read_text("utf-8"))
-    return {**given, "group": "some/group", "mode": "offline", "timeout": 2, "upload_timeout": 3, **changes}
+    return {**given, "mode": "offline", "timeout": 4, "upload_timeout": 3, **changes}
 
 
 def mirrored_config(folder, *, mirror=None, **changes):
@@ -76,7 +78,7 @@ def test_an_offline_run_says_what_its_folder_says_and_the_folder_is_what_it_woul
         "name": "rnp-tiny",
         "project": "rationalizers",
         "entity": "",
-        "group": "some/group",
+        "group": "mirrored/rnp-tiny",
         "job_type": "train",
         "tags": (),
     }
@@ -187,13 +189,29 @@ def test_an_error_of_ours_is_not_hidden(tracked, tmp_path, monkeypatch):
     assert read_recorded(kept).exit_code == 1
 
 
+def test_a_finished_run_is_mirrored_with_what_it_was_evaluated_to_since(tracked, tmp_path):
+    folder = write_run(tmp_path / "runs")
+    name = write_evaluation(folder, {"accuracy": mean_of([1.0] * 8)})
+    (tmp_path / "runs" / "other.partial").mkdir()
+    shutil.copy(folder / "config.yaml", tmp_path / "runs" / "other.partial")
+    arguments = ["-m", "experiments.mirror", f"runs={tmp_path / 'runs'}", "logger.mode=offline", "logger.tags=[again]"]
+    done = fresh_process(arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"{tmp_path / 'runs' / 'other.partial'} is unfinished and was left out", str(folder)]
+    (kept,) = kept_by(tracked)
+    recorded = read_recorded(kept)
+    assert [*differences(recorded, folder)] == []
+    assert recorded.facts["tags"] == ("again",)
+    assert (kept / "files" / SUBFOLDER / "evaluation" / f"{name}.json").is_file()
+
+
 def test_only_the_first_process_opens_a_run(tracked, tmp_path):
     class Second:
         is_global_zero = False
         current_epoch = 1
 
     mirror = Mirror(**{name: value for name, value in logger().items() if name != "_target_"})
-    mirror.follow(tmp_path, {"name": "run"})
+    mirror.follow(tmp_path, {"name": "run", "method": "rnp", "dataset": "tiny"})
     mirror.on_fit_start(Second(), None)
     mirror.on_train_epoch_start(Second(), None)
     mirror.complete()

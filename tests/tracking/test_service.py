@@ -65,12 +65,12 @@ def offline(tracked):
 
 
 def test_the_server_gets_epochs_summary_files_and_an_artifact(server, tracked, tmp_path, caplog):
-    folder = train(config_of(tmp_path / "run", max_epochs=2))
+    folder = train(config_of(tmp_path / "some" / "run", max_epochs=2))
     known = identity(folder)
     assert known == {"id": known["id"], "entity": "me", "project": "rationalizers", "url": known["url"]}
     assert known["url"] in caplog.text
     run = server.runs[known["id"]]
-    assert (run["groupName"], run["jobType"], run["displayName"]) == ("some/group", "train", "rnp-tiny")
+    assert (run["groupName"], run["jobType"], run["displayName"]) == ("some/rnp-tiny", "train", "rnp-tiny")
     assert json.loads(run["config"])["seed"]["value"] == 0
     history = server.history[known["id"]]
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -128,7 +128,8 @@ def test_a_server_that_is_not_there_is_waited_for_once(closed, tracked, tmp_path
     caplog.clear()
     began = time.monotonic()
     second = train(config_of(tmp_path / "runs" / "second", seed=1))
-    assert waited > 2 > time.monotonic() - began - 5
+    assert waited > 4
+    assert time.monotonic() - began < waited
     assert f"{closed} did not answer at" in caplog.text
     assert "not asked again for an hour" in caplog.text
     # Nothing is lost, and nothing is left of the attempt.
