@@ -17,7 +17,7 @@ from rationalizers.tracking.local import differences, notes_on
 from rationalizers.tracking.mirror import Mirror, summary
 from rationalizers.tracking.offline import IDENTITY, SUBFOLDER, read_recorded
 from rationalizers.training import train
-from tests.report.run_folders import mean_of, write_evaluation, write_run
+from tests.report.run_folders import EPOCHS, mean_of, write_evaluation, write_run
 from tests.tiny import ROOT, fresh_process, run_config
 from tests.tracking.kept import kept_by
 
@@ -203,6 +203,20 @@ def test_a_finished_run_is_mirrored_with_what_it_was_evaluated_to_since(tracked,
     assert [*differences(recorded, folder)] == []
     assert recorded.facts["tags"] == ("again",)
     assert (kept / "files" / SUBFOLDER / "evaluation" / f"{name}.json").is_file()
+
+
+def test_an_epoch_that_will_be_repeated_is_not_logged_yet(tracked, tmp_path):
+    class Resumed:
+        current_epoch = 2
+
+    folder = write_run(tmp_path)
+    mirror = Mirror(**{name: value for name, value in logger().items() if name != "_target_"})
+    mirror.follow(folder, read_config(folder))
+    mirror.open()
+    mirror.on_train_epoch_start(Resumed(), None)
+    mirror.close()
+    (kept,) = kept_by(tracked)
+    assert read_recorded(kept).epochs == EPOCHS[:2]
 
 
 def test_only_the_first_process_opens_a_run(tracked, tmp_path):
