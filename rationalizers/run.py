@@ -17,6 +17,7 @@ evaluation/         what was asked of the finished run (`rationalizers.evaluatio
 shortcuts.jsonl     what its model selects of labelled examples and people did not, and
 shortcuts.json      how much that is, where it was asked (`rationalizers.discovery`)
 report.html         all of it to look at
+wandb.json          which run of W&B mirrors it, where one does (`rationalizers.tracking`)
 =================== ==================================================================================================
 """
 

@@ -33,6 +33,7 @@ from rationalizers.run import (
     write_config,
     write_json,
 )
+from rationalizers.tracking.mirror import mirrored
 from rationalizers.weights import write_weights
 
 log = logging.getLogger(__name__)
@@ -47,8 +48,9 @@ def train(config: Mapping[str, Any]) -> Path:
     Args:
         config: plain primitives: ``name``, ``folder``, ``seed``, ``trust`` (package names), ``method`` (``name``, ``model``),
             ``data`` (``name``, ``module``) and ``trainer`` (arguments of Lightning's Trainer, ``patience`` in epochs, and
-            ``monitor`` and ``mode``: the validation number that chooses the epoch, where it is ``min`` or ``max``). A model
-            entry ``???`` is filled in with the data module's fact of that name.
+            ``monitor`` and ``mode``: the validation number that chooses the epoch, where it is ``min`` or ``max``), and
+            ``logger``, what mirrors the run (`rationalizers.tracking.mirror.Mirror`), where something does. A model entry
+            ``???`` is filled in with the data module's fact of that name.
 
     Raises:
         FileExistsError: the folder holds another run.
@@ -93,12 +95,14 @@ def train(config: Mapping[str, Any]) -> Path:
                 module.initialize(data.featurizer.vocabulary)
 
     settings = described["trainer"]
-    with quiet():
-        trainer, history = fit(model, data, settings, partial, seed=config["seed"], callbacks=[preparation], begin=begin)
+    with quiet(), mirrored(config.get("logger"), partial, described) as mirrors:
+        callbacks = [preparation, *mirrors]
+        trainer, history = fit(model, data, settings, partial, seed=config["seed"], callbacks=callbacks, begin=begin)
         tested = dict(trainer.test(model, datamodule=data, verbose=False)[0])
-    with quiet(), first_before_others():
         if first:
             _finish(model, data, tested, history, preparation, partial, settings)
+    with first_before_others():
+        if first:
             shutil.copy2(partial / CHECKPOINTS / "last.ckpt", partial / "last.ckpt")
             close_run(partial, folder)
             shutil.rmtree(folder / CHECKPOINTS)

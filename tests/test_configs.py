@@ -168,6 +168,18 @@ def test_trainer_entries_are_arguments_of_lightning_and_patience(trainer):
     assert not own & set(settings)
 
 
+@pytest.mark.parametrize("name", ["train", "sweep"])
+@pytest.mark.parametrize("logger", options("logger"))
+def test_a_run_is_mirrored_where_it_is_asked_for(name, logger):
+    chosen = composed(name, [f"logger={logger}", "runs=runs/mine"]).get("logger")
+    if logger == "none":
+        assert not chosen
+        assert not composed(name).get("logger")
+    else:
+        assert check_targets({"logger": chosen}) == 1
+        assert chosen["mode"] == "online"
+
+
 def test_every_experiment_composes():
     for experiment in options("experiment"):
         assert check_targets(composed("train", [f"experiment={experiment}"])) >= 4, experiment

@@ -12,6 +12,7 @@ from rationalizers.extras import require
 from rationalizers.parsing import parse_json
 from rationalizers.report.record import REMEDY, check_record, is_count, numbers_only
 from rationalizers.run import PARTIAL, read_config
+from rationalizers.tracking.offline import keeps_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -188,7 +189,8 @@ def read_result(folder: str | Path) -> Result:
 def find_runs(root: str | Path) -> list[Path]:
     """All run folders below ``root``, finished or not, at any depth, by name; ``root`` itself may be one.
 
-    What lies inside a run, or in a hidden folder, is no run of its own.
+    What lies inside a run, or in a hidden folder, is no run of its own. Of a folder that W&B keeps it is the run folder among the
+    files; the ``config.yaml`` beside it is W&B's own.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -200,7 +202,8 @@ def find_runs(root: str | Path) -> list[Path]:
     # A folder sorts before what lies in it.
     for folder in sorted(file.parent for file in root.rglob("config.yaml")):
         hidden = any(part.startswith(".") for part in folder.relative_to(root).parts)
-        if not hidden and not any(run in folder.parents for run in found):
+        own = folder.name == "files" and keeps_run(folder.parent)
+        if not hidden and not own and not any(run in folder.parents for run in found):
             found.append(folder)
     return found
 

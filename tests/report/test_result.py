@@ -106,3 +106,20 @@ def test_a_run_with_an_evaluation_has_its_numbers_examples_and_columns(tmp_path)
     assert run.with_evaluation(run.evaluations[own]).method == "rnp"
     assert run.with_test({"accuracy": 0.5}, explained_by="lime").method == "rnp + lime"
     assert run.with_test({"accuracy": 0.5}).evaluation is None
+
+
+def test_among_what_wandb_keeps_only_the_run_folders_are_runs(tmp_path):
+    root = tmp_path / "wandb"
+    kept = [root / "run-20261127_231946-a" / "files", root / "offline-run-20261127_231947-b" / "files"]
+    runs = [write_run(files, folder="rationalizer", seed=seed) for seed, files in enumerate(kept)]
+    # W&B's own beside it, and a link to the latest.
+    (kept[0] / "config.yaml").write_text("wandb_version: 1\n")
+    (root / "latest-run").symlink_to(kept[1].parent)
+    # One that was not finished, and one that was copied when the disk was full.
+    (root / "run-20261127_231948-c" / "files").mkdir(parents=True)
+    (root / "run-20261127_231948-c" / "files" / "config.yaml").write_text("wandb_version: 1\n")
+    write_run(root / "run-20261127_231949-d" / "files", folder="rationalizer.partial", seed=3)
+    assert find_runs(root)[:2] == sorted(runs)
+    results, notes = read_results(find_runs(root))
+    assert sorted(result.folder for result in results) == sorted(runs)
+    assert len(notes) == 1

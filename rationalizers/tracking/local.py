@@ -1,0 +1,62 @@
+"""What W&B keeps on this machine: for each run a folder ``offline-run-*`` or ``run-*``, with the run folder among its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rationalizers.report.result import read_result
+from rationalizers.tracking.offline import SUBFOLDER, Recorded, keeps_run, read_recorded
+
+
+def kept_runs(root: Path) -> list[Path]:
+    """The folders of W&B runs at or below ``root``, the latest last."""
+    found = [file.parent for file in root.rglob("run-*.wandb") if keeps_run(file.parent)]
+    # latest-run is a link to one of them.
+    return sorted({folder.resolve() for folder in found}, key=lambda folder: (folder.name.removeprefix("offline-"), folder))
+
+
+def differences(recorded: Recorded, folder: Path) -> Iterator[str]:
+    """In what a W&B run does not say what the run folder says that it mirrors; nothing where it does.
+
+    Args:
+        recorded: the W&B run.
+        folder: a finished run.
+    """
+    result = read_result(folder)
+    if recorded.config != result.config:
+        yield "configuration"
+    if recorded.epochs != result.epochs:
+        yield "epochs"
+    for split in ("val", "test"):
+        told = {name: recorded.summary.get(f"{split}/{name}") for name in result.metrics[split]}
+        if told != result.metrics[split]:
+            yield f"{split} numbers"
+
+
+def notes_on(root: Path) -> list[str]:
+    """What a reader of the runs below ``root`` should know of what W&B kept there: runs that were not finished, or that differ.
+
+    Raises:
+        ValueError: a file is no record file of W&B; names it.
+    """
+    recorded = [read_recorded(folder) for folder in kept_runs(root)]
+    finished = {each.facts.get("id") for each in recorded if _run_folder(each).is_dir()}
+    notes: list[str] = []
+    for each in recorded:
+        place = each.file.parent.name
+        notes += each.notes
+        if _run_folder(each).is_dir():
+            different = [*differences(each, _run_folder(each))]
+            if different:
+                notes.append(f"{place}: W&B was told other {', '.join(different)} than the run folder that is compared here.")
+        elif each.facts.get("id") not in finished:
+            name = each.facts.get("name") or "a run without a name"
+            last = each.epochs[-1] if each.epochs else {}
+            loss = f", the last with val/loss {last['val/loss']:.3f}" if "val/loss" in last else ""
+            notes.append(f"{place}: {name} was left out, which was not finished: {len(each.epochs)} epochs{loss}.")
+    return notes
+
+
+def _run_folder(recorded: Recorded) -> Path:
+    return recorded.file.parent / "files" / SUBFOLDER
