@@ -15,15 +15,19 @@ from rationalizers.report.curve import cells, curve_tables, differences_at
 from rationalizers.report.dial import Dial, find_dials
 from rationalizers.report.evaluated import with_evaluations
 from rationalizers.report.result import Result, read_results
-from rationalizers.report.seeds import HOLM, Difference, Row, corrected, differences, metrics_of, pair_columns, rows
+from rationalizers.report.seeds import HOLM, Difference, Row, corrected, differences, metrics_of, pair_columns, pairs_of, rows
 from rationalizers.report.setting import SECTIONS, flatten
-from rationalizers.report.stability import seed_rows, seed_table
+from rationalizers.report.stability import Stability, seed_rows, seed_table
 from rationalizers.report.table import Table, to_html, to_markdown, to_text
 from rationalizers.report.variant import natural, variants
 
 if TYPE_CHECKING:
     import pandas as pd
     from markupsafe import Markup
+
+
+# Each is a bootstrap in every metric, and nobody reads more; with a reference there are as many as methods.
+MOST_PAIRS = 100
 
 
 @dataclass(frozen=True)
@@ -141,33 +145,21 @@ class Comparison:
         A method with curves may be the reference as a whole: other methods with curves are compared with it where the number
         has the same value.
         """
-        lines = {method for dial in self.dials.values() for method in dial.lines}
-        if reference is not None and reference not in self.methods and reference not in lines:
-            known = ", ".join(sorted({*self.methods, *lines}, key=natural))
-            raise ValueError(f"'reference' must be one of the compared methods, {known}; got {reference!r}")
-        if reference in self._pairs:
-            return dict(self._pairs[reference])
-        found: dict[str, list[Difference]] = {}
-        for dataset in self.datasets:
-            groups, places = self.groups(dataset), self._places(dataset)
-            if reference is None or reference in self.methods:
-                found[dataset] = differences(groups, reference, self.metrics)
-            else:
-                bases = [name for name, place in places.items() if place[0] == reference]
-                every = [each for base in bases for each in differences(groups, base, self.metrics)]
-                found[dataset] = [each for each in every if not _apart(places.get(each.method), places[each.reference])]
-        self._pairs[reference] = {dataset: corrected(each) for dataset, each in found.items()}
-        return dict(self._pairs[reference])
+        return {dataset: self._compared(dataset, pairs) for dataset, pairs in self._pairs(reference).items()}
 
     def pairs_to_read(self, reference: str | None = None) -> dict[str, list[Difference]]:
-        """As `pairs`, without those of runs on different curves, which `pairs_at` has, unless one of them is the reference."""
-        found = self.pairs(reference)
-        for dataset, dial in self.dials.items():
-            places = self._places(dataset)
-            if len(dial.lines) > 1 and (reference in dial.lines or reference not in self.methods):
-                read = [each for each in found[dataset] if not {each.method, each.reference} <= places.keys()]
-                found[dataset] = corrected(read)
-        return found
+        """As `pairs`, without those of runs on different curves, which `pairs_at` has, unless one of them is the reference.
+
+        Of a data set with more than `MOST_PAIRS` others there are none, and `warnings` says so.
+        """
+        crowded = self.crowded(reference)
+        shown = {dataset: [] if dataset in crowded else pairs for dataset, pairs in self._readable(reference).items()}
+        return {dataset: self._compared(dataset, pairs) for dataset, pairs in shown.items()}
+
+    def crowded(self, reference: str | None = None) -> dict[str, int]:
+        """The data sets with more than `MOST_PAIRS` pairs to read, and how many; none where a reference is named."""
+        found = {} if reference is not None else {dataset: len(pairs) for dataset, pairs in self._readable(None).items()}
+        return {dataset: count for dataset, count in found.items() if count > MOST_PAIRS}
 
     def pairs_at(self, dataset: str, reference: str | None = None) -> list[tuple[float, Difference]]:
         """Differences between methods with curves where the number has the same value, with that value."""
@@ -186,8 +178,11 @@ class Comparison:
         in `differences`.
         """
         found = []
+        crowded = self.crowded(reference)
         for dataset, pairs in self.pairs_to_read(reference).items():
             told = [*beside_floors(self.groups(dataset), self.metrics), *within_noise(pairs, self.metrics)]
+            if dataset in crowded:
+                told.append(f"{crowded[dataset]:,} pairs of methods are too many to compare each; name one as the reference.")
             found += [f"{dataset}: {sentence}" for sentence in told]
         return found
 
@@ -197,12 +192,12 @@ class Comparison:
         return {dataset: rows(self.groups(dataset), self.metrics) for dataset in self.datasets}
 
     @cached_property
-    def seeds(self) -> dict[str, list[list[str]]]:
-        """Stability over seeds of what was evaluated, by data set (`rationalizers.report.stability`)."""
-        return {dataset: seed_rows(self.groups(dataset), dataset) for dataset in self.datasets}
+    def seeds(self) -> dict[str, list[Stability]]:
+        """Stability over seeds of what was evaluated, by data set."""
+        return {dataset: seed_rows(self.groups(dataset)) for dataset in self.datasets}
 
     @cached_property
-    def _pairs(self) -> dict[str | None, dict[str, list[Difference]]]:
+    def _differences(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], list[Difference]]:
         return {}
 
     @cached_property
@@ -267,11 +262,43 @@ class Comparison:
                 means,
             ),
             Table(f"Paired differences over n common seeds ({HOLM})", ["data", "pair", "metric", *head], paired, names=3),
-            seed_table([row for dataset in self.datasets for row in self.seeds[dataset]]),
+            seed_table(self.seeds),
         ]
         for dataset, dial in self.dials.items():
             tables += curve_tables(dataset, dial, self.pairs_at(dataset, reference), metrics)
         return [table for table in tables if table.rows]
+
+    def _compared(self, dataset: str, pairs: Sequence[tuple[str, str]]) -> list[Difference]:
+        """The differences of some pairs, computed once."""
+        key = (dataset, tuple(pairs))
+        if key not in self._differences:
+            self._differences[key] = corrected(differences(self.groups(dataset), pairs, self.metrics))
+        return self._differences[key]
+
+    def _pairs(self, reference: str | None) -> dict[str, list[tuple[str, str]]]:
+        """The pairs of `pairs` by data set."""
+        lines = {method for dial in self.dials.values() for method in dial.lines}
+        if reference is not None and reference not in self.methods and reference not in lines:
+            known = ", ".join(sorted({*self.methods, *lines}, key=natural))
+            raise ValueError(f"'reference' must be one of the compared methods, {known}; got {reference!r}")
+        found = {}
+        for dataset in self.datasets:
+            groups, places = self.groups(dataset), self._places(dataset)
+            if reference is None or reference in self.methods:
+                found[dataset] = pairs_of(groups, reference)
+            else:
+                every = [pair for base, (method, _) in places.items() if method == reference for pair in pairs_of(groups, base)]
+                found[dataset] = [pair for pair in every if not _apart(places.get(pair[1]), places[pair[0]])]
+        return found
+
+    def _readable(self, reference: str | None) -> dict[str, list[tuple[str, str]]]:
+        """Those without pairs of runs on different curves, unless one of them is the reference."""
+        found = self._pairs(reference)
+        for dataset, dial in self.dials.items():
+            places = self._places(dataset)
+            if len(dial.lines) > 1 and (reference in dial.lines or reference not in self.methods):
+                found[dataset] = [pair for pair in found[dataset] if not set(pair) <= places.keys()]
+        return found
 
     def _places(self, dataset: str) -> dict[str, tuple[str, float]]:
         """Method and value of the groups that are on a curve."""

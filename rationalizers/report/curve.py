@@ -12,7 +12,7 @@ from rationalizers.report.dial import Dial, label
 from rationalizers.report.figure import Curve, curve_chart
 from rationalizers.report.page import spread
 from rationalizers.report.result import Result
-from rationalizers.report.seeds import HOLM, SELECTIONS, Difference, differences, half_width, pair_columns, values_of
+from rationalizers.report.seeds import HOLM, SELECTIONS, Difference, differences, half_width, pair_columns, pairs_of, values_of
 from rationalizers.report.table import Table
 
 if TYPE_CHECKING:
@@ -67,9 +67,10 @@ def cells(dial: Dial, metrics: Iterable[str]) -> list[Cell]:
 
 
 def differences_at(dial: Dial, reference: str | None, metrics: Iterable[str]) -> list[tuple[float, Difference]]:
-    """Paired differences between methods where the dial has the same value; ``reference`` as in `differences`."""
+    """Paired differences between methods where the dial has the same value; ``reference`` as in `pairs_of`."""
     every = list(metrics)
-    return [(value, each) for value in dial.values for each in differences(dial.at(value), reference, every)]
+    at = {value: dial.at(value) for value in dial.values}
+    return [(value, each) for value, groups in at.items() for each in differences(groups, pairs_of(groups, reference), every)]
 
 
 def cell_rows(dial: Dial, metrics: Iterable[str]) -> list[tuple[str, float, int, dict[str, Cell]]]:

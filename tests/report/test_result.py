@@ -106,3 +106,37 @@ def test_a_run_with_an_evaluation_has_its_numbers_examples_and_columns(tmp_path)
     assert run.with_evaluation(run.evaluations[own]).method == "rnp"
     assert run.with_test({"accuracy": 0.5}, explained_by="lime").method == "rnp + lime"
     assert run.with_test({"accuracy": 0.5}).evaluation is None
+
+
+def test_runs_are_found_below_several_folders_and_patterns_each_once(tmp_path, monkeypatch):
+    first, second = write_run(tmp_path / "a", method="rnp"), write_run(tmp_path / "a", method="full")
+    third = write_run(tmp_path / "b" / "c", method="rnp")
+    (tmp_path / "b" / "empty").mkdir()
+    assert find_runs([tmp_path / "b", tmp_path / "a"]) == [third, second, first]
+    assert find_runs([tmp_path / "a", first, f"{tmp_path}/./a"]) == [second, first]
+    assert find_runs([first, tmp_path]) == [first, second, third]
+    assert find_runs(f"{tmp_path}/*/rnp-*") == [first]
+    assert find_runs(f"{tmp_path}/**") == find_runs(tmp_path) == find_runs(f"{tmp_path}/*")
+    assert find_runs([f"{tmp_path}/**/rnp-*"]) == [first, third]
+    monkeypatch.chdir(tmp_path)
+    assert [str(each) for each in find_runs("b")] == ["b/c/rnp-toy-s0"]
+    with pytest.raises(FileNotFoundError, match=r"no folder .*/x\* to look for runs in"):
+        find_runs(f"{tmp_path}/x*")
+    with pytest.raises(FileNotFoundError, match=r"there is no run below .*/empty; train something"):
+        find_runs([tmp_path / "b" / "empty"])
+
+
+def test_a_folder_whose_name_looks_like_a_pattern_is_a_folder(tmp_path):
+    folder = write_run(tmp_path / "a[1]")
+    assert find_runs(tmp_path / "a[1]") == [folder]
+
+
+def test_folders_of_something_else_are_left_out_with_a_note(tmp_path):
+    run = write_run(tmp_path)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "config.yaml").write_text("theme: !!python/name:os.system plain\n")
+    results, notes = read_results(find_runs(tmp_path))
+    assert [result.folder for result in results] == [run]
+    assert notes == [f"{tmp_path / 'site'} is no run, its config.yaml is of something else, and was left out."]
+    with pytest.raises(ValueError, match=r"no finished run to read. .*site is no run"):
+        read_results([tmp_path / "site"])
