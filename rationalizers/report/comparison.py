@@ -18,7 +18,7 @@ from rationalizers.report.result import Result, read_results
 from rationalizers.report.seeds import HOLM, Difference, Row, corrected, differences, metrics_of, pair_columns, pairs_of, rows
 from rationalizers.report.setting import SECTIONS, flatten
 from rationalizers.report.stability import Stability, seed_rows, seed_table
-from rationalizers.report.table import Table, to_html, to_markdown, to_text
+from rationalizers.report.table import Table, to_html, to_latex, to_markdown, to_text
 from rationalizers.report.variant import natural, variants
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Each is a bootstrap in every metric, and nobody reads more; with a reference there are as many as methods.
 MOST_PAIRS = 100
+LONG = 150
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ class Comparison:
     def metrics(self) -> dict[str, str]:
         """The metrics that are compared, with their names."""
         return metrics_of(self.results)
+
+    def metrics_of(self, dataset: str) -> dict[str, str]:
+        """Those that are compared on a data set."""
+        return metrics_of(result for result in self.results if result.dataset == dataset)
 
     @property
     def datasets(self) -> list[str]:
@@ -88,7 +93,14 @@ class Comparison:
         unknown = (math.nan, math.nan)
         frame: pd.DataFrame = pandas.DataFrame(
             [
-                [row.n, *(value for name, pair in row.cells.items() for value in (*pair, *row.intervals.get(name, unknown)))]
+                [
+                    row.n,
+                    *(
+                        value
+                        for name in self.metrics
+                        for value in (*row.cells.get(name, unknown), *row.intervals.get(name, unknown))
+                    ),
+                ]
                 for _, row in lines
             ],
             index=pandas.MultiIndex.from_tuples(index, names=["dataset", "method", "selection"]),
@@ -134,7 +146,7 @@ class Comparison:
         lines = [
             (dataset, dial.key, each.method, each.value, each.metric, each.n, each.mean, each.low, each.high)
             for dataset, dial in self.dials.items()
-            for each in cells(dial, self.metrics)
+            for each in cells(dial, self.metrics_of(dataset))
         ]
         frame: pd.DataFrame = pandas.DataFrame(lines, columns=columns)
         return frame
@@ -189,7 +201,7 @@ class Comparison:
     @cached_property
     def means(self) -> dict[str, list[Row]]:
         """Every method and every floor by data set."""
-        return {dataset: rows(self.groups(dataset), self.metrics) for dataset in self.datasets}
+        return {dataset: rows(self.groups(dataset), self.metrics_of(dataset)) for dataset in self.datasets}
 
     @cached_property
     def seeds(self) -> dict[str, list[Stability]]:
@@ -228,44 +240,57 @@ class Comparison:
         return [*self.notes, *self.warnings(reference)]
 
     def to_text(self, *, reference: str | None = None, width: int = 160) -> str:
-        """Table, differences and notes for a terminal of ``width`` columns; ``reference`` as in `differences`."""
-        return to_text(self._tables(reference), self.told(reference), width=width)
+        """Table, differences and notes for a terminal of ``width`` columns; ``reference`` as in `differences`.
+
+        More than `LONG` differences are left to the other forms.
+        """
+        tables, notes = self.tables(reference), self.told(reference)
+        long = [table for table in tables if table.name == "differences" and len(table.rows) > LONG]
+        notes += [f"{len(table.rows)} paired differences are too many to print; a reference makes them fewer." for table in long]
+        return to_text([table for table in tables if table not in long], notes, width=width)
 
     def to_markdown(self, *, reference: str | None = None) -> str:
         """Table, differences and notes in Markdown; ``reference`` as in `differences`."""
-        return to_markdown(self._tables(reference), self.told(reference))
+        return to_markdown(self.tables(reference), self.told(reference))
+
+    def to_latex(self, *, reference: str | None = None) -> str:
+        """Table, differences and notes in LaTeX (`rationalizers.report.table.to_latex`); ``reference`` as in `differences`."""
+        return to_latex(self.tables(reference), self.told(reference))
 
     def to_html(self, *, reference: str | None = None) -> Markup:
         """Table, differences and notes as HTML without a style of their own; ``reference`` as in `differences`."""
-        return to_html(self._tables(reference), self.told(reference))
+        return to_html(self.tables(reference), self.told(reference))
 
     def _repr_html_(self) -> str:
         return self.to_html()
 
-    def _tables(self, reference: str | None) -> list[Table]:
-        metrics = self.metrics
+    def tables(self, reference: str | None = None) -> list[Table]:
+        """What there is to tell as tables of text; ``reference`` as in `differences`."""
         pairs = self.pairs_to_read(reference)
         head, cells = pair_columns([each for found in pairs.values() for each in found])
-        means, paired = [], []
+        tables, paired = [], []
         for dataset, found in pairs.items():
-            for row in self.rows(dataset):
-                indent = "  " if row.floor and row.method else ""
-                means.append([dataset, indent + row.name, "" if row.floor else str(row.n), *row.text()])
+            means = [
+                [dataset, ("  " if row.floor and row.method else "") + row.name, "" if row.floor else str(row.n), *row.text()]
+                for row in self.rows(dataset)
+            ]
+            drawn = any(row.intervals for row in self.means[dataset])
+            tables.append(
+                Table(
+                    f"{self.split.capitalize()} split, mean ± standard deviation over n seeds"
+                    + (" [95 % interval over examples]" if drawn else ""),
+                    ["data", "method", "n", *self.metrics_of(dataset).values()],
+                    means,
+                    name=f"means-{dataset}",
+                )
+            )
             for each in found:
-                paired.append([dataset, f"{each.method} − {each.reference}", metrics[each.metric], *cells(each)])
-        drawn = any(row.intervals for found in self.means.values() for row in found)
-        tables = [
-            Table(
-                f"{self.split.capitalize()} split, mean ± standard deviation over n seeds"
-                + (" [95 % interval over examples]" if drawn else ""),
-                ["data", "method", "n", *metrics.values()],
-                means,
-            ),
-            Table(f"Paired differences over n common seeds ({HOLM})", ["data", "pair", "metric", *head], paired, names=3),
-            seed_table(self.seeds),
-        ]
+                paired.append([dataset, f"{each.method} − {each.reference}", self.metrics[each.metric], *cells(each)])
+        title = f"Paired differences over n common seeds ({HOLM})"
+        tables.append(Table(title, ["data", "pair", "metric", *head], paired, names=3, name="differences"))
+        tables.append(seed_table(self.seeds))
         for dataset, dial in self.dials.items():
-            tables += curve_tables(dataset, dial, self.pairs_at(dataset, reference), metrics)
+            tables += curve_tables(dataset, dial, self.pairs_at(dataset, reference), self.metrics_of(dataset))
         return [table for table in tables if table.rows]
 
     def _compared(self, dataset: str, pairs: Sequence[tuple[str, str]]) -> list[Difference]:

@@ -101,12 +101,14 @@ def curve_tables(dataset: str, dial: Dial, pairs: Sequence[tuple[float, Differen
             f"{dataset} over {dial.key}, mean ± half of the 95 % t interval over n seeds",
             ["method", dial.name, "n", *metrics.values()],
             means,
+            name=f"curves-{dataset}",
         ),
         Table(
             f"{dataset} at each {dial.key}, paired differences over n common seeds ({HOLM})",
             ["pair", dial.name, "metric", *head],
             sorted(paired, key=lambda row: row[0]),
             names=3,
+            name=f"curve-differences-{dataset}",
         ),
     ]
 

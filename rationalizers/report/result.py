@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -190,6 +191,18 @@ def find_runs(roots: str | Path | Iterable[str | Path]) -> list[Path]:
         raise FileNotFoundError(f"there is no run below {listed}; train something, or name another folder")
     outside = [place for place in found if not any(parent in found for parent in place.parents)]
     return [found[place] for place in outside]
+
+
+def home_of(roots: str | Path | Iterable[str | Path], folders: Sequence[Path]) -> Path:
+    """The folder that was looked in, or, where that was a pattern or several, the one that all runs found there lie in.
+
+    Args:
+        roots: as `find_runs` takes them.
+        folders: what it found.
+    """
+    if isinstance(roots, (str, Path)) and Path(roots).is_dir():
+        return Path(roots)
+    return Path(os.path.commonpath([folder.parent for folder in folders]))
 
 
 def _folders(root: str) -> list[Path]:

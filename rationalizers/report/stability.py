@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 TITLE = "Stability over seeds: overlap of the selections of two runs (Jaccard index), mean over examples and pairs"
 HEAD = ("data", "method", "pairs", "overlap", "two random selections")
+
+
+# The id of an example and its words.
+Text = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,10 @@ def seed_table(found: Mapping[str, Sequence[Stability]]) -> Table:
         for dataset, some in found.items()
         for each in some
     ]
-    return Table(TITLE, HEAD, rows)
+    return Table(TITLE, HEAD, rows, name="stability")
 
 
-def _selected(run: Mapping[Hashable, Mapping[str, Any]], texts: Sequence[Hashable], ptr: Tensor) -> Tensor:
+def _selected(run: Mapping[Text, Mapping[str, Any]], texts: Sequence[Text], ptr: Tensor) -> Tensor:
     """Selected words of all texts one after the other, ``[N]`` bool; none of a text that the run does not have."""
     import torch
 
