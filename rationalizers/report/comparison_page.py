@@ -35,7 +35,7 @@ GROUPS = {
 }
 # Pairs that are shown without being asked for, notes likewise, and methods beside each other.
 OPEN_PAIRS = 8
-SHOWN_NOTES = 12
+SHOWN_NOTES = 8
 SIDE_BY_SIDE = 12
 # Letters of a table that a page carries, and what its forms are.
 CARRIED = 200_000

@@ -47,13 +47,14 @@ def exports(comparison: Comparison, reference: str | None = None) -> dict[str, s
     Tables to read are those of `Comparison.tables`. CSV has one row for each number: ``runs`` every number of every run,
     ``means`` those over seeds, models and floors alike, ``differences``, ``stability``, ``curves`` and ``curve-differences``.
     """
-    found: dict[str, str] = {}
+    found = {
+        f"{name}.csv": frame.to_csv(index=False, lineterminator="\n")
+        for name, frame in frames(comparison, reference).items()
+        if len(frame)
+    }
     for table in comparison.tables(reference):
         stem = re.sub(r"[^\w.-]+", "_", table.name)
         found |= {f"{stem}.md": to_markdown([table], []), f"{stem}.tex": to_latex([table], [])}
-    for name, frame in frames(comparison, reference).items():
-        if len(frame):
-            found[f"{name}.csv"] = frame.to_csv(index=False, lineterminator="\n")
     notes = comparison.told(reference)
     return {**found, "notes.md": to_markdown([], notes)} if notes else found
 

@@ -118,7 +118,7 @@ def scatter_chart(
         for place, point in enumerate(points):
             color, marker = look(place)
             # NaN errors and floors draw nothing.
-            bars: dict[str, Any] = {"color": color, "linewidth": 1.5, "capsize": 3}
+            bars: dict[str, Any] = {"color": color, "linewidth": 1.3, "capsize": 2.5, "alpha": 0.7}
             axes.errorbar(point.x, point.y, xerr=point.x_error, yerr=point.y_error, fmt="none", **bars)
             if math.isnan(point.floor_x):
                 axes.plot(point.x, point.floor, color=color, marker="_", markersize=16, markeredgewidth=2, linestyle="none")
@@ -139,7 +139,7 @@ def scatter_chart(
         axes.set_xlabel(x)
         axes.set_ylabel(y)
 
-    return drawing(title, draw, size=(4.6, 3.2), legend=True)
+    return drawing(title, draw, size=(3.8, 2.9), legend=True)
 
 
 def curve_chart(
@@ -218,7 +218,7 @@ def _labels(places: Sequence[float], *, logarithmic: bool) -> list[str]:
     across = [math.log(place) if logarithmic else place for place in places]
     labels, last = [], -math.inf
     for place, at in zip(places, across, strict=True):
-        near = at - last < 0.11 * (across[-1] - across[0])
+        near = at - last < 0.14 * (across[-1] - across[0])
         labels.append("" if near else f"{place:.6g}")
         last = last if near else at
     return labels
@@ -247,9 +247,7 @@ def drawing(title: str, draw: Callable[[Axes], None], *, size: tuple[float, floa
             # More than two lines of a legend make the drawing higher, not the axes lower.
             lines = math.ceil(len(axes.get_legend_handles_labels()[1]) / columns)
             figure.set_size_inches(size[0], size[1] + 0.17 * max(0, lines - 2))
-            axes.legend(
-                loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, fontsize=9, handlelength=1.8, columnspacing=1.2
-            )
+            figure.legend(loc="outside upper left", ncols=columns, fontsize=9, handlelength=1.8, columnspacing=1.2)
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     return _inline(file.getvalue(), title)

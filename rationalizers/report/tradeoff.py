@@ -20,7 +20,8 @@ TASK = ("roc_auc", "rmse", "accuracy")
 AGREEMENT = ("token_f1", "node_roc_auc", "node_f1", "sentence_f1", "auprc")
 SIZE = ("selected_share", "mean_mask")
 FAITHFULNESS = ("comprehensiveness", "sufficiency")
-BETTER = {"rmse": "lower is better", "comprehensiveness": "higher is better", "sufficiency": "lower is better"}
+# Of numbers that are no shares, which way is better.
+BETTER = {"rmse": "↓", "comprehensiveness": "↑", "sufficiency": "↓"}
 SHARE, ANY = (0.0, 1.0), (-math.inf, math.inf)
 # More points and lines than this cannot be told apart.
 CHARTED = 24
@@ -95,7 +96,7 @@ def _over_sizes(dataset: str, groups: Mapping[str, Sequence[Result]], name: str)
     if not any(len(each.points) > 1 for each in curves):
         return None
     title = f"{name} over sizes on {dataset}"
-    return f"{name.capitalize()} over sizes, {BETTER[name]}", curve_chart(
+    return f"{name.capitalize()} over sizes {BETTER[name]}", curve_chart(
         title, curves, x="share of the units", line=None, within=ANY
     )
 
@@ -121,7 +122,7 @@ def _means(found: Sequence[Row], name: str) -> list[float]:
 
 
 def _axis(key: str, name: str) -> str:
-    return f"{name} ({BETTER[key]})" if key in BETTER else name
+    return f"{name} {BETTER[key]}" if key in BETTER else name
 
 
 def _bounds(key: str) -> tuple[float, float]:
