@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from rationalizers.report.result import Result
 from rationalizers.report.setting import SECTIONS, differing, texts
 
+# What is compared, beside what decides about a run what it was run with.
+COMPARED = (*SECTIONS, "versions", "trust")
 # Values of a key within a group that are listed.
 LISTED = 4
 
@@ -33,7 +35,7 @@ def setting_table(groups: Mapping[str, Sequence[Result]]) -> SettingTable:
     """
     runs = [result for results in groups.values() for result in results]
     owners = [method for method, results in groups.items() for _ in results]
-    described = texts(runs, SECTIONS)
+    described = texts(runs, COMPARED)
     rows = []
     for key in differing(described, [run.seed for run in runs]):
         cells = []

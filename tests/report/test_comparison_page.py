@@ -1,5 +1,7 @@
 """The page of several runs: the same texts side by side, links that lead somewhere, and nothing but text from the runs."""
 
+import cProfile
+import pstats
 import re
 from urllib.parse import unquote
 
@@ -7,12 +9,21 @@ import pytest
 
 from rationalizers.report import write_report
 from rationalizers.report.comparison import compare
-from rationalizers.report.comparison_page import CARRIED, downloads, links, pair_rows, scales, side_by_side, write_comparison
+from rationalizers.report.comparison_page import (
+    CARRIED,
+    downloads,
+    links,
+    pair_rows,
+    scales,
+    side_by_side,
+    write_comparison,
+    write_page,
+)
 from rationalizers.report.export import exports
 from rationalizers.report.script import sorting
 from rationalizers.report.seeds import Difference
 from tests.report.page_check import check_page
-from tests.report.run_folders import PREDICTION, TEST, mean_of, record, records, write_evaluation, write_run
+from tests.report.run_folders import PREDICTION, TEST, mean_of, record, records, write_evaluation, write_many, write_run
 
 HOSTILE = "<script>alert(1)</script>"
 NAN = float("nan")
@@ -221,3 +232,19 @@ def test_another_split_is_called_by_its_name(tmp_path):
     folder = write_run(tmp_path)
     write_evaluation(folder, {"accuracy": mean_of([1] * 8)}, split="val")
     assert "Val split" in comparison_page([folder], tmp_path / "c.html", split="val").text
+
+
+def test_what_it_takes_grows_no_faster_than_the_examples(tmp_path):
+    def calls(examples):
+        folders = write_many(tmp_path / str(examples), methods=3, seeds=3, examples=examples, words=16)
+        profile = cProfile.Profile()
+        profile.enable()
+        comparison = compare(folders)
+        comparison.to_text()
+        write_page(comparison, tmp_path / "c.html")
+        profile.disable()
+        return pstats.Stats(profile).total_calls
+
+    calls(10)  # imports
+    few, many, more = (calls(examples) for examples in (20, 120, 220))
+    assert more - many < 1.7 * (many - few)  # 2.4 if it grew with their square
