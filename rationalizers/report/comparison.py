@@ -14,8 +14,9 @@ from rationalizers.report.caveats import beside_floors, caveats, within_noise
 from rationalizers.report.curve import cells, curve_tables, differences_at
 from rationalizers.report.dial import Dial, find_dials
 from rationalizers.report.evaluated import with_evaluations
+from rationalizers.report.number_table import difference_table, mean_table
 from rationalizers.report.result import Result, read_results
-from rationalizers.report.seeds import HOLM, Difference, Row, corrected, differences, metrics_of, pair_columns, pairs_of, rows
+from rationalizers.report.seeds import Difference, Row, corrected, differences, metrics_of, pairs_of, rows
 from rationalizers.report.setting import SECTIONS, flatten
 from rationalizers.report.stability import Stability, seed_rows, seed_table
 from rationalizers.report.table import Table, to_html, to_latex, to_markdown, to_text
@@ -266,29 +267,8 @@ class Comparison:
 
     def tables(self, reference: str | None = None) -> list[Table]:
         """What there is to tell as tables of text; ``reference`` as in `differences`."""
-        pairs = self.pairs_to_read(reference)
-        head, cells = pair_columns([each for found in pairs.values() for each in found])
-        tables, paired = [], []
-        for dataset, found in pairs.items():
-            means = [
-                [dataset, ("  " if row.floor and row.method else "") + row.name, "" if row.floor else str(row.n), *row.text()]
-                for row in self.rows(dataset)
-            ]
-            drawn = any(row.intervals for row in self.means[dataset])
-            tables.append(
-                Table(
-                    f"{self.split.capitalize()} split, mean ± standard deviation over n seeds"
-                    + (" [95 % interval over examples]" if drawn else ""),
-                    ["data", "method", "n", *self.metrics_of(dataset).values()],
-                    means,
-                    name=f"means-{dataset}",
-                )
-            )
-            for each in found:
-                paired.append([dataset, f"{each.method} − {each.reference}", self.metrics[each.metric], *cells(each)])
-        title = f"Paired differences over n common seeds ({HOLM})"
-        tables.append(Table(title, ["data", "pair", "metric", *head], paired, names=3, name="differences"))
-        tables.append(seed_table(self.seeds))
+        tables = [mean_table(name, self.rows(name), self.metrics_of(name), self.split) for name in self.datasets]
+        tables += [difference_table(self.pairs_to_read(reference), self.metrics), seed_table(self.seeds)]
         for dataset, dial in self.dials.items():
             tables += curve_tables(dataset, dial, self.pairs_at(dataset, reference), self.metrics_of(dataset))
         return [table for table in tables if table.rows]

@@ -37,6 +37,8 @@ GROUPS = {
 OPEN_PAIRS = 8
 SHOWN_NOTES = 8
 SIDE_BY_SIDE = 12
+# Where the mean of a method is marked as another than that of the reference.
+LEVEL = 0.05
 # Letters of a table that a page carries, and what its forms are.
 CARRIED = 200_000
 FORMS = {"csv": ("CSV", "text/csv"), "md": ("Markdown", "text/markdown"), "tex": ("LaTeX", "text/x-tex")}
@@ -94,6 +96,8 @@ def write_page(comparison: Comparison, path: str | Path, *, reference: str | Non
                 "settings": setting_table(groups),
                 "curves": curves(comparison, dataset, reference),
                 "pairs": pair_rows(differences, scales(differences)),
+                "distinct": distinct(differences, reference),
+                "crowded": comparison.crowded(reference).get(dataset, 0),
                 "stability": comparison.seeds[dataset],
                 "runs": {method: links(results, path) for method, results in groups.items()},
                 "examples": side_by_side(comparison, dataset, examples),
@@ -105,6 +109,7 @@ def write_page(comparison: Comparison, path: str | Path, *, reference: str | Non
         sections=sections,
         notes=comparison.told(reference),
         split=comparison.split,
+        reference=reference,
         downloads=downloads(exports(comparison, reference)),
         script=sorting(),
         charted=CHARTED,
@@ -114,6 +119,12 @@ def write_page(comparison: Comparison, path: str | Path, *, reference: str | Non
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page)
     return path
+
+
+def distinct(differences: Sequence[Difference], reference: str | None) -> dict[tuple[str, str], float]:
+    """Methods and metrics that differ from the reference, with the corrected p value over seeds, which is below `LEVEL`."""
+    found = {(each.method, each.metric): each.p_holm for each in differences if each.reference == reference}
+    return {cell: p for cell, p in found.items() if p < LEVEL}
 
 
 def downloads(texts: Mapping[str, str]) -> dict[str, list[tuple[str, str, str]]]:

@@ -134,6 +134,19 @@ def test_what_methods_were_set_to_stands_below_them(tmp_path):
     assert not any(row and row[0] == "data.batch_size" for row in page.rows)
 
 
+def test_means_that_differ_from_the_reference_are_marked(tmp_path):
+    values = {"a": (0.5, 0.52, 0.51), "b": (0.9, 0.92, 0.912), "c": (0.5, 0.6, 0.4)}
+    folders = [
+        write_run(tmp_path, method=method, seed=seed, test={**TEST, "accuracy": value})
+        for method, found in values.items()
+        for seed, value in enumerate(found)
+    ]
+    page = comparison_page(folders, tmp_path / "c.html", reference="a")
+    assert [page.row(method)[2].endswith("*") for method in "abc"] == [False, True, False]
+    assert "* differs from a on the same seeds" in page.text
+    assert "differs from" not in comparison_page(folders, tmp_path / "c.html").text
+
+
 def test_many_methods_are_folded(tmp_path, monkeypatch):
     folders = [write_run(tmp_path, method=f"m{place:02d}", model={"rate": place}) for place in range(13)]
     page = comparison_page(folders, tmp_path / "c.html", examples=1)
@@ -143,7 +156,10 @@ def test_many_methods_are_folded(tmp_path, monkeypatch):
     assert text.count("of 5 words selected") == 12
     monkeypatch.setattr("rationalizers.report.tradeoff.CHARTED", 12)
     monkeypatch.setattr("rationalizers.report.comparison_page.CHARTED", 12)
+    monkeypatch.setattr("rationalizers.report.comparison.MOST_PAIRS", 77)
     crowded = comparison_page(folders, tmp_path / "d.html")
+    assert "78 pairs of methods are too many to compare each; with a reference" in crowded.text
+    assert "Paired differences" not in crowded.text
     assert "figure" not in crowded.tags
     assert "13 methods are too many for a chart" in crowded.text
 
