@@ -119,7 +119,8 @@ def test_runs_are_found_below_several_folders_and_patterns_each_once(tmp_path, m
     assert find_runs(f"{tmp_path}/**") == find_runs(tmp_path) == find_runs(f"{tmp_path}/*")
     assert find_runs([f"{tmp_path}/**/rnp-*"]) == [first, third]
     monkeypatch.chdir(tmp_path)
-    assert [str(each) for each in find_runs("b")] == ["b/c/rnp-toy-s0"]
+    assert [str(each) for each in find_runs("b")] == [str(each) for each in find_runs(["b", tmp_path])[:1]] == ["b/c/rnp-toy-s0"]
+    assert len(find_runs(["b", tmp_path])) == 3
     with pytest.raises(FileNotFoundError, match=r"no folder .*/x\* to look for runs in"):
         find_runs(f"{tmp_path}/x*")
     with pytest.raises(FileNotFoundError, match=r"there is no run below .*/empty; train something"):

@@ -29,9 +29,9 @@ def test_only_what_differs_between_methods_is_listed(tmp_path):
 
 
 def test_what_follows_the_seed_is_the_same(tmp_path):
-    runs = [{"data": {"draw_seed": seed, "from": f"runs/x-s{seed}"}} for seed in (0, 1)]
+    runs = [{"data": {"draw_seed": seed, "fold": seed + 7, "from": f"runs/x-s{seed}"}} for seed in (0, 1)]
     assert table(tmp_path, a=runs, b=runs) == {}
-    other = [{"data": {"draw_seed": seed, "from": f"runs/y-s{seed}"}} for seed in (0, 1)]
+    other = [{"data": {"draw_seed": seed, "fold": seed + 7, "from": f"runs/y-s{seed}"}} for seed in (0, 1)]
     assert table(tmp_path / "named", a=runs, b=other) == {"data.from": ["runs/x", "runs/y"]}
 
 

@@ -32,6 +32,15 @@ def test_the_overlap_is_a_mean_over_examples_and_pairs(folders):
     assert found.random == pytest.approx(((0.6 / 3 + 0.1) + 0.2) / 2)
 
 
+def test_only_texts_that_both_runs_have_count(folders, tmp_path):
+    lines = [record(id="t/0", selected=[[0, 2]]), record(id="t/1", words=["other"], selected=[[0, 1]], scores=[1.0])]
+    results, _ = read_results([folders[0], write_run(tmp_path / "other", seed=7, examples=lines)])
+    found = over_seeds("rnp", results)
+    assert (found.pairs, found.overlap, found.random) == (1, 1.0, pytest.approx(0.6 / 3 + 0.1))
+    strange = write_run(tmp_path / "strange", seed=8, examples=[record(id="elsewhere")])
+    assert over_seeds("rnp", [results[0], read_results([strange])[0][0]]) is None
+
+
 def test_what_cannot_be_compared_is_left_out(folders):
     results, _ = read_results(folders)
     assert over_seeds("rnp", results[:1]) is None
