@@ -37,10 +37,9 @@ def score(config: DictConfig) -> None:
         settings.pop(key, None)
     settings.setdefault("attribution", None)  # a group that nothing was chosen from leaves no key
     run, runs = settings.pop("run"), settings.pop("runs")
-    roots = [runs] if isinstance(runs, str) else runs
     chosen = HydraConfig.get().runtime.choices["attribution"]
     name = OWN if settings["attribution"] is None else chosen
-    results, notes = read_results(folder for root in ([run] if run else roots) for folder in find_runs(root))
+    results, notes = read_results(find_runs(run or runs))
     scored = []
     with bars() as bar:
         every = bar.add_task("runs", total=len(results))

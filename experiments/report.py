@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from omegaconf import DictConfig
 
 from experiments.command import command
@@ -9,26 +11,35 @@ from experiments.command import command
 
 @command("report")
 def main(config: DictConfig) -> None:
-    """Find the runs, compare them, say where the page is."""
+    """Find the runs, compare them, say where the page and the tables are."""
     from dataclasses import replace
     from pathlib import Path
 
-    from rationalizers.report import compare, find_runs, write_page
+    from omegaconf import OmegaConf
+
+    from rationalizers.report import compare, find_runs, home_of, write_page, write_tables
     from rationalizers.tracking.local import notes_on
 
+    asked: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     if config.wandb is None:
-        folders, notes = find_runs(config.runs), notes_on(Path(config.runs))
+        folders, notes = find_runs(asked["runs"]), notes_on(asked["runs"])
+        home = home_of(asked["runs"], folders)
     else:
         from rationalizers.encoders.states import cache_root
         from rationalizers.tracking.project import download_runs
         from rationalizers.tracking.service import connect
 
-        folders, notes = download_runs(connect(), config.wandb, config.filters or {}, cache_root())
+        folders, notes = download_runs(connect(), config.wandb, asked["filters"] or {}, cache_root())
+        home = Path()
     found = compare(folders, dial=config.dial, evaluation=config.evaluation, split=config.split)
     found = replace(found, notes=(*notes, *found.notes))
     print(found.to_text(reference=config.reference))  # noqa: T201
-    page = write_page(found, Path(config.page), reference=config.reference, examples=config.examples)
+    place = config.page or home / "comparison.html"
+    page = write_page(found, place, reference=config.reference, examples=config.examples)
     print(f"report: {page}")  # noqa: T201
+    if config.tables is not None:
+        written = write_tables(found, config.tables, reference=config.reference)
+        print(f"tables: {len(written)} files in {config.tables}")  # noqa: T201
     if config.wandb_report is not None:
         from rationalizers.tracking.report import publish
 

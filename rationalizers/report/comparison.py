@@ -14,16 +14,22 @@ from rationalizers.report.caveats import beside_floors, caveats, within_noise
 from rationalizers.report.curve import cells, curve_tables, differences_at
 from rationalizers.report.dial import Dial, find_dials
 from rationalizers.report.evaluated import with_evaluations
+from rationalizers.report.number_table import difference_table, mean_table
 from rationalizers.report.result import Result, read_results
-from rationalizers.report.seeds import HOLM, Difference, Row, corrected, differences, metrics_of, pair_columns, rows
+from rationalizers.report.seeds import Difference, Row, corrected, differences, metrics_of, pairs_of, rows
 from rationalizers.report.setting import SECTIONS, flatten
-from rationalizers.report.stability import seed_rows, seed_table
-from rationalizers.report.table import Table, to_html, to_markdown, to_text
+from rationalizers.report.stability import Stability, seed_rows, seed_table
+from rationalizers.report.table import Table, to_html, to_latex, to_markdown, to_text
 from rationalizers.report.variant import natural, variants
 
 if TYPE_CHECKING:
     import pandas as pd
     from markupsafe import Markup
+
+
+# Each is a bootstrap in every metric, and nobody reads more; with a reference there are as many as methods.
+MOST_PAIRS = 100
+LONG = 150
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,10 @@ class Comparison:
     def metrics(self) -> dict[str, str]:
         """The metrics that are compared, with their names."""
         return metrics_of(self.results)
+
+    def metrics_of(self, dataset: str) -> dict[str, str]:
+        """Those that are compared on a data set."""
+        return metrics_of(result for result in self.results if result.dataset == dataset)
 
     @property
     def datasets(self) -> list[str]:
@@ -84,7 +94,14 @@ class Comparison:
         unknown = (math.nan, math.nan)
         frame: pd.DataFrame = pandas.DataFrame(
             [
-                [row.n, *(value for name, pair in row.cells.items() for value in (*pair, *row.intervals.get(name, unknown)))]
+                [
+                    row.n,
+                    *(
+                        value
+                        for name in self.metrics
+                        for value in (*row.cells.get(name, unknown), *row.intervals.get(name, unknown))
+                    ),
+                ]
                 for _, row in lines
             ],
             index=pandas.MultiIndex.from_tuples(index, names=["dataset", "method", "selection"]),
@@ -130,7 +147,7 @@ class Comparison:
         lines = [
             (dataset, dial.key, each.method, each.value, each.metric, each.n, each.mean, each.low, each.high)
             for dataset, dial in self.dials.items()
-            for each in cells(dial, self.metrics)
+            for each in cells(dial, self.metrics_of(dataset))
         ]
         frame: pd.DataFrame = pandas.DataFrame(lines, columns=columns)
         return frame
@@ -141,33 +158,21 @@ class Comparison:
         A method with curves may be the reference as a whole: other methods with curves are compared with it where the number
         has the same value.
         """
-        lines = {method for dial in self.dials.values() for method in dial.lines}
-        if reference is not None and reference not in self.methods and reference not in lines:
-            known = ", ".join(sorted({*self.methods, *lines}, key=natural))
-            raise ValueError(f"'reference' must be one of the compared methods, {known}; got {reference!r}")
-        if reference in self._pairs:
-            return dict(self._pairs[reference])
-        found: dict[str, list[Difference]] = {}
-        for dataset in self.datasets:
-            groups, places = self.groups(dataset), self._places(dataset)
-            if reference is None or reference in self.methods:
-                found[dataset] = differences(groups, reference, self.metrics)
-            else:
-                bases = [name for name, place in places.items() if place[0] == reference]
-                every = [each for base in bases for each in differences(groups, base, self.metrics)]
-                found[dataset] = [each for each in every if not _apart(places.get(each.method), places[each.reference])]
-        self._pairs[reference] = {dataset: corrected(each) for dataset, each in found.items()}
-        return dict(self._pairs[reference])
+        return {dataset: self._compared(dataset, pairs) for dataset, pairs in self._pairs(reference).items()}
 
     def pairs_to_read(self, reference: str | None = None) -> dict[str, list[Difference]]:
-        """As `pairs`, without those of runs on different curves, which `pairs_at` has, unless one of them is the reference."""
-        found = self.pairs(reference)
-        for dataset, dial in self.dials.items():
-            places = self._places(dataset)
-            if len(dial.lines) > 1 and (reference in dial.lines or reference not in self.methods):
-                read = [each for each in found[dataset] if not {each.method, each.reference} <= places.keys()]
-                found[dataset] = corrected(read)
-        return found
+        """As `pairs`, without those of runs on different curves, which `pairs_at` has, unless one of them is the reference.
+
+        Of a data set with more than `MOST_PAIRS` others there are none, and `warnings` says so.
+        """
+        crowded = self.crowded(reference)
+        shown = {dataset: [] if dataset in crowded else pairs for dataset, pairs in self._readable(reference).items()}
+        return {dataset: self._compared(dataset, pairs) for dataset, pairs in shown.items()}
+
+    def crowded(self, reference: str | None = None) -> dict[str, int]:
+        """The data sets with more than `MOST_PAIRS` pairs to read, and how many; none where a reference is named."""
+        found = {} if reference is not None else {dataset: len(pairs) for dataset, pairs in self._readable(None).items()}
+        return {dataset: count for dataset, count in found.items() if count > MOST_PAIRS}
 
     def pairs_at(self, dataset: str, reference: str | None = None) -> list[tuple[float, Difference]]:
         """Differences between methods with curves where the number has the same value, with that value."""
@@ -186,23 +191,26 @@ class Comparison:
         in `differences`.
         """
         found = []
+        crowded = self.crowded(reference)
         for dataset, pairs in self.pairs_to_read(reference).items():
             told = [*beside_floors(self.groups(dataset), self.metrics), *within_noise(pairs, self.metrics)]
+            if dataset in crowded:
+                told.append(f"{crowded[dataset]:,} pairs of methods are too many to compare each; name one as the reference.")
             found += [f"{dataset}: {sentence}" for sentence in told]
         return found
 
     @cached_property
     def means(self) -> dict[str, list[Row]]:
         """Every method and every floor by data set."""
-        return {dataset: rows(self.groups(dataset), self.metrics) for dataset in self.datasets}
+        return {dataset: rows(self.groups(dataset), self.metrics_of(dataset)) for dataset in self.datasets}
 
     @cached_property
-    def seeds(self) -> dict[str, list[list[str]]]:
-        """Stability over seeds of what was evaluated, by data set (`rationalizers.report.stability`)."""
-        return {dataset: seed_rows(self.groups(dataset), dataset) for dataset in self.datasets}
+    def seeds(self) -> dict[str, list[Stability]]:
+        """Stability over seeds of what was evaluated, by data set."""
+        return {dataset: seed_rows(self.groups(dataset)) for dataset in self.datasets}
 
     @cached_property
-    def _pairs(self) -> dict[str | None, dict[str, list[Difference]]]:
+    def _differences(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], list[Difference]]:
         return {}
 
     @cached_property
@@ -233,45 +241,69 @@ class Comparison:
         return [*self.notes, *self.warnings(reference)]
 
     def to_text(self, *, reference: str | None = None, width: int = 160) -> str:
-        """Table, differences and notes for a terminal of ``width`` columns; ``reference`` as in `differences`."""
-        return to_text(self._tables(reference), self.told(reference), width=width)
+        """Table, differences and notes for a terminal of ``width`` columns; ``reference`` as in `differences`.
+
+        More than `LONG` differences are left to the other forms.
+        """
+        tables, notes = self.tables(reference), self.told(reference)
+        long = [table for table in tables if table.name == "differences" and len(table.rows) > LONG]
+        notes += [f"{len(table.rows)} paired differences are too many to print; a reference makes them fewer." for table in long]
+        return to_text([table for table in tables if table not in long], notes, width=width)
 
     def to_markdown(self, *, reference: str | None = None) -> str:
         """Table, differences and notes in Markdown; ``reference`` as in `differences`."""
-        return to_markdown(self._tables(reference), self.told(reference))
+        return to_markdown(self.tables(reference), self.told(reference))
+
+    def to_latex(self, *, reference: str | None = None) -> str:
+        """Table, differences and notes in LaTeX (`rationalizers.report.table.to_latex`); ``reference`` as in `differences`."""
+        return to_latex(self.tables(reference), self.told(reference))
 
     def to_html(self, *, reference: str | None = None) -> Markup:
         """Table, differences and notes as HTML without a style of their own; ``reference`` as in `differences`."""
-        return to_html(self._tables(reference), self.told(reference))
+        return to_html(self.tables(reference), self.told(reference))
 
     def _repr_html_(self) -> str:
         return self.to_html()
 
-    def _tables(self, reference: str | None) -> list[Table]:
-        metrics = self.metrics
-        pairs = self.pairs_to_read(reference)
-        head, cells = pair_columns([each for found in pairs.values() for each in found])
-        means, paired = [], []
-        for dataset, found in pairs.items():
-            for row in self.rows(dataset):
-                indent = "  " if row.floor and row.method else ""
-                means.append([dataset, indent + row.name, "" if row.floor else str(row.n), *row.text()])
-            for each in found:
-                paired.append([dataset, f"{each.method} − {each.reference}", metrics[each.metric], *cells(each)])
-        drawn = any(row.intervals for found in self.means.values() for row in found)
-        tables = [
-            Table(
-                f"{self.split.capitalize()} split, mean ± standard deviation over n seeds"
-                + (" [95 % interval over examples]" if drawn else ""),
-                ["data", "method", "n", *metrics.values()],
-                means,
-            ),
-            Table(f"Paired differences over n common seeds ({HOLM})", ["data", "pair", "metric", *head], paired, names=3),
-            seed_table([row for dataset in self.datasets for row in self.seeds[dataset]]),
-        ]
+    def tables(self, reference: str | None = None) -> list[Table]:
+        """What there is to tell as tables of text; ``reference`` as in `differences`."""
+        tables = [mean_table(name, self.rows(name), self.metrics_of(name), self.split) for name in self.datasets]
+        tables += [difference_table(self.pairs_to_read(reference), self.metrics), seed_table(self.seeds)]
         for dataset, dial in self.dials.items():
-            tables += curve_tables(dataset, dial, self.pairs_at(dataset, reference), metrics)
+            tables += curve_tables(dataset, dial, self.pairs_at(dataset, reference), self.metrics_of(dataset))
         return [table for table in tables if table.rows]
+
+    def _compared(self, dataset: str, pairs: Sequence[tuple[str, str]]) -> list[Difference]:
+        """The differences of some pairs, computed once."""
+        key = (dataset, tuple(pairs))
+        if key not in self._differences:
+            self._differences[key] = corrected(differences(self.groups(dataset), pairs, self.metrics))
+        return self._differences[key]
+
+    def _pairs(self, reference: str | None) -> dict[str, list[tuple[str, str]]]:
+        """The pairs of `pairs` by data set."""
+        lines = {method for dial in self.dials.values() for method in dial.lines}
+        if reference is not None and reference not in self.methods and reference not in lines:
+            known = ", ".join(sorted({*self.methods, *lines}, key=natural))
+            raise ValueError(f"'reference' must be one of the compared methods, {known}; got {reference!r}")
+        found = {}
+        for dataset in self.datasets:
+            groups, places = self.groups(dataset), self._places(dataset)
+            if reference is None or reference in self.methods:
+                found[dataset] = pairs_of(groups, reference)
+            else:
+                every = [pair for base, (method, _) in places.items() if method == reference for pair in pairs_of(groups, base)]
+                found[dataset] = [pair for pair in every if not _apart(places.get(pair[1]), places[pair[0]])]
+        return found
+
+    def _readable(self, reference: str | None) -> dict[str, list[tuple[str, str]]]:
+        """Those without pairs of runs on different curves, unless one of them is the reference."""
+        found = self._pairs(reference)
+        for dataset, dial in self.dials.items():
+            places = self._places(dataset)
+            if len(dial.lines) > 1 and (reference in dial.lines or reference not in self.methods):
+                found[dataset] = [pair for pair in found[dataset] if not set(pair) <= places.keys()]
+        return found
 
     def _places(self, dataset: str) -> dict[str, tuple[str, float]]:
         """Method and value of the groups that are on a curve."""

@@ -14,15 +14,18 @@ from rationalizers.report.choice import draw, share_out
 from rationalizers.report.comparison import Comparison, compare
 from rationalizers.report.curve import cell_rows, curve_charts
 from rationalizers.report.dial import label
-from rationalizers.report.figure import MARKERS, Point, scatter_chart
+from rationalizers.report.export import exports
 from rationalizers.report.highlight import card, key
 from rationalizers.report.page import render
 from rationalizers.report.result import Result
-from rationalizers.report.seeds import SELECTIONS, Difference, Row
+from rationalizers.report.script import sorting
+from rationalizers.report.seeds import Difference
+from rationalizers.report.setting_table import setting_table
+from rationalizers.report.tradeoff import CHARTED, tradeoffs
 from rationalizers.run import write_atomically
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
+    pass
 
 GROUPS = {
     "divided": "Right by some methods, wrong by others",
@@ -30,6 +33,15 @@ GROUPS = {
     "wrong": "Wrong by every method",
     "unlabelled": "Texts without a label",
 }
+# Pairs that are shown without being asked for, notes likewise, and methods beside each other.
+OPEN_PAIRS = 8
+SHOWN_NOTES = 8
+SIDE_BY_SIDE = 12
+# Where the mean of a method is marked as another than that of the reference.
+LEVEL = 0.05
+# Letters of a table that a page carries, and what its forms are.
+CARRIED = 200_000
+FORMS = {"csv": ("CSV", "text/csv"), "md": ("Markdown", "text/markdown"), "tex": ("LaTeX", "text/x-tex")}
 
 
 def write_comparison(
@@ -71,7 +83,7 @@ def write_page(comparison: Comparison, path: str | Path, *, reference: str | Non
     path = Path(path)
     sections = []
     for dataset, differences in comparison.pairs_to_read(reference).items():
-        groups = comparison.groups(dataset)
+        groups, metrics = comparison.groups(dataset), comparison.metrics_of(dataset)
         sections.append(
             {
                 "dataset": dataset,
@@ -79,9 +91,13 @@ def write_page(comparison: Comparison, path: str | Path, *, reference: str | Non
                 "sampled": any(row.intervals for row in comparison.means[dataset]),
                 "seconds": {method: seconds_per_epoch(results) for method, results in groups.items()},
                 "encoded": any("encoding_seconds" in result.timing for results in groups.values() for result in results),
-                "chart": chart(dataset, comparison.means[dataset]),
+                "metrics": metrics,
+                "charts": tradeoffs(dataset, comparison.means[dataset], groups, metrics),
+                "settings": setting_table(groups),
                 "curves": curves(comparison, dataset, reference),
                 "pairs": pair_rows(differences, scales(differences)),
+                "distinct": distinct(differences, reference),
+                "crowded": comparison.crowded(reference).get(dataset, 0),
                 "stability": comparison.seeds[dataset],
                 "runs": {method: links(results, path) for method, results in groups.items()},
                 "examples": side_by_side(comparison, dataset, examples),
@@ -92,29 +108,43 @@ def write_page(comparison: Comparison, path: str | Path, *, reference: str | Non
         title="Comparison of runs",
         sections=sections,
         notes=comparison.told(reference),
-        metrics=comparison.metrics,
         split=comparison.split,
+        reference=reference,
+        downloads=downloads(exports(comparison, reference)),
+        script=sorting(),
+        charted=CHARTED,
+        open_pairs=OPEN_PAIRS,
+        shown_notes=SHOWN_NOTES,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page)
     return path
 
 
-def chart(dataset: str, found: Sequence[Row]) -> Markup | None:
-    """Accuracy against token F1; ``None`` where no method has both, or more have than there are markers."""
-    if not all({"accuracy", "token_f1"} <= row.cells.keys() for row in found):
-        return None
-    floors = {(row.method, row.selection): row.cells["token_f1"][0] for row in found if row.floor}
-    points = []
-    for row in found:
-        (x, x_error), (y, y_error) = row.cells["accuracy"], row.cells["token_f1"]
-        if not row.floor and not math.isnan(x + y):
-            points.append(Point(row.method, x, y, x_error, y_error, floors.get((row.method, "random"), math.nan)))
-    if not 0 < len(points) <= len(MARKERS):
-        return None
-    everything = floors.get((points[0].name, "all"))
-    line = None if everything is None else (SELECTIONS["all"], everything)
-    return scatter_chart(f"Accuracy and token F1 on {dataset}", points, x="accuracy", y="token F1", line=line)
+def distinct(differences: Sequence[Difference], reference: str | None) -> dict[tuple[str, str], float]:
+    """Methods and metrics that differ from the reference, with the corrected p value over seeds, which is below `LEVEL`."""
+    found = {(each.method, each.metric): each.p_holm for each in differences if each.reference == reference}
+    return {cell: p for cell, p in found.items() if p < LEVEL}
+
+
+def downloads(texts: Mapping[str, str]) -> dict[str, list[tuple[str, str, str]]]:
+    """Files that a page carries with it as ``data:`` addresses.
+
+    Args:
+        texts: of the files by name.
+
+    Returns:
+        by the name of a table, form, name of the file and address of each of its files that has no more than `CARRIED` letters.
+    """
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for file, text in texts.items():
+        stem, _, suffix = file.rpartition(".")
+        if suffix in FORMS and len(text) <= CARRIED:
+            form, kind = FORMS[suffix]
+            # Letters that need no escape in a quoted attribute stay as they are, so that the address is short.
+            address = f"data:{kind};charset=utf-8,{quote(text, safe=',;:/=()[]|*+-._~!$@?')}"
+            found.setdefault(stem, []).append((form, file, address))
+    return found
 
 
 def curves(comparison: Comparison, dataset: str, reference: str | None) -> dict[str, Any] | None:
@@ -128,9 +158,10 @@ def curves(comparison: Comparison, dataset: str, reference: str | None) -> dict[
     # One scale over all values, so that the rows of a pair can be compared.
     limits = scales([each for found in at.values() for each in found])
     pairs = [(value, row) for value, found in at.items() for row in pair_rows(found, limits)]
+    metrics = comparison.metrics_of(dataset)
     return {
         "dial": dial,
-        "charts": curve_charts(dataset, dial, comparison.metrics),
+        "charts": curve_charts(dataset, dial, metrics),
         "floors": any(
             name.startswith("floor/random/")
             for line in dial.lines.values()
@@ -138,7 +169,7 @@ def curves(comparison: Comparison, dataset: str, reference: str | None) -> dict[
             for run in runs
             for name in run.test
         ),
-        "rows": [(method, label(value), n, found) for method, value, n, found in cell_rows(dial, comparison.metrics)],
+        "rows": [(method, label(value), n, found) for method, value, n, found in cell_rows(dial, metrics)],
         "pairs": [
             (label(value), row)
             for value, row in sorted(pairs, key=lambda each: (each[1]["reference"], each[1]["method"], each[0]))
@@ -192,7 +223,8 @@ def links(results: Sequence[Result], path: Path) -> list[tuple[int, str | None]]
 
 def side_by_side(comparison: Comparison, dataset: str, count: int) -> dict[str, Any]:
     """The same texts as every method saw them, in the first seed that all of them have (else the first of each)."""
-    groups = comparison.groups(dataset)
+    every = comparison.groups(dataset)
+    groups = dict(list(every.items())[:SIDE_BY_SIDE])
     common = set.intersection(*({result.seed for result in results} for results in groups.values()))
     seed = min(common, default=None)
     records = {}
@@ -222,6 +254,8 @@ def side_by_side(comparison: Comparison, dataset: str, count: int) -> dict[str, 
     }
     return {
         "seed": seed,
+        "shown": len(groups),
+        "left_out": len(every) - len(groups),
         "groups": [{"heading": GROUPS[group], "of": len(grouped[group]), "examples": each} for group, each in shown.items()],
         "key": key([each for found in shown.values() for example in found for each in example["cards"].values()]),
     }

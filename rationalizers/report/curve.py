@@ -12,7 +12,7 @@ from rationalizers.report.dial import Dial, label
 from rationalizers.report.figure import Curve, curve_chart
 from rationalizers.report.page import spread
 from rationalizers.report.result import Result
-from rationalizers.report.seeds import HOLM, SELECTIONS, Difference, differences, half_width, pair_columns, values_of
+from rationalizers.report.seeds import HOLM, SELECTIONS, Difference, differences, half_width, pair_columns, pairs_of, values_of
 from rationalizers.report.table import Table
 
 if TYPE_CHECKING:
@@ -67,9 +67,10 @@ def cells(dial: Dial, metrics: Iterable[str]) -> list[Cell]:
 
 
 def differences_at(dial: Dial, reference: str | None, metrics: Iterable[str]) -> list[tuple[float, Difference]]:
-    """Paired differences between methods where the dial has the same value; ``reference`` as in `differences`."""
+    """Paired differences between methods where the dial has the same value; ``reference`` as in `pairs_of`."""
     every = list(metrics)
-    return [(value, each) for value in dial.values for each in differences(dial.at(value), reference, every)]
+    at = {value: dial.at(value) for value in dial.values}
+    return [(value, each) for value, groups in at.items() for each in differences(groups, pairs_of(groups, reference), every)]
 
 
 def cell_rows(dial: Dial, metrics: Iterable[str]) -> list[tuple[str, float, int, dict[str, Cell]]]:
@@ -100,12 +101,14 @@ def curve_tables(dataset: str, dial: Dial, pairs: Sequence[tuple[float, Differen
             f"{dataset} over {dial.key}, mean ± half of the 95 % t interval over n seeds",
             ["method", dial.name, "n", *metrics.values()],
             means,
+            name=f"curves-{dataset}",
         ),
         Table(
             f"{dataset} at each {dial.key}, paired differences over n common seeds ({HOLM})",
             ["pair", dial.name, "metric", *head],
             sorted(paired, key=lambda row: row[0]),
             names=3,
+            name=f"curve-differences-{dataset}",
         ),
     ]
 

@@ -37,6 +37,8 @@ class Point:
         x_error: half the length of the horizontal bar; NaN is none.
         y_error: half the length of the vertical bar; NaN is none.
         floor: a vertical value below which ``y`` says little; NaN is none.
+        floor_x: the horizontal value that belongs to it; NaN is that of the point.
+        share: a number in [0, 1] that the area of the point grows with; NaN is none.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Point:
     x_error: float
     y_error: float
     floor: float
+    floor_x: float = math.nan
+    share: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -86,36 +90,56 @@ def line_chart(title: str, lines: Mapping[str, Sequence[tuple[float, float]]], *
     return drawing(title, draw, size=(4.6, 2.5), legend=len(lines) > 1)
 
 
-def scatter_chart(title: str, points: Sequence[Point], *, x: str, y: str, line: tuple[str, float] | None) -> Markup:
-    """Named points with error bars, the floor of each as a short line, and one floor for all of them.
+def scatter_chart(
+    title: str,
+    points: Sequence[Point],
+    *,
+    x: str,
+    y: str,
+    line: tuple[str, float] | None,
+    within: tuple[tuple[float, float], tuple[float, float]] = ((0.0, 1.0), (0.0, 1.0)),
+) -> Markup:
+    """Named points with error bars, the floor of each in its colour, and one floor for all of them.
+
+    A floor is a short line below or above its point or, where it has a horizontal value of its own, a hollow mark tied to it.
 
     Args:
         title: said to those who do not see the chart; unlike that of any other chart of the page.
         points: in the order of the legend.
-        x: name of the horizontal axis, a share.
-        y: name of the vertical axis, a share.
+        x: name of the horizontal axis.
+        y: name of the vertical axis.
         line: name and height of a horizontal line.
+        within: where numbers of either axis can be; shares, unless told otherwise.
     """
 
     def draw(axes: Axes) -> None:
         if line is not None:
             axes.axhline(line[1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label=line[0])
         for place, point in enumerate(points):
-            color = SERIES[place % len(SERIES)]
+            color, marker = look(place)
             # NaN errors and floors draw nothing.
-            bars: dict[str, Any] = {"color": color, "linewidth": 1.5, "capsize": 3}
+            bars: dict[str, Any] = {"color": color, "linewidth": 1.3, "capsize": 2.5, "alpha": 0.7}
             axes.errorbar(point.x, point.y, xerr=point.x_error, yerr=point.y_error, fmt="none", **bars)
-            axes.plot(point.x, point.floor, color=color, marker="_", markersize=16, markeredgewidth=2, linestyle="none")
-            marker = MARKERS[place % len(MARKERS)]
-            axes.plot(point.x, point.y, color=color, marker=marker, markersize=8, linestyle="none", label=point.name)
+            if math.isnan(point.floor_x):
+                axes.plot(point.x, point.floor, color=color, marker="_", markersize=16, markeredgewidth=2, linestyle="none")
+            else:
+                tie = [point.floor_x, point.x], [point.floor, point.y]
+                axes.plot(*tie, color=color, linewidth=0.8, linestyle=(0, (1, 2)))
+                axes.plot(
+                    point.floor_x, point.floor, color=color, marker=marker, markersize=6, markerfacecolor="none", linestyle="none"
+                )
+            size = 8 if math.isnan(point.share) else 5 + 12 * math.sqrt(min(1.0, max(0.0, point.share)))
+            axes.plot(point.x, point.y, color=color, marker=marker, markersize=size, linestyle="none", alpha=0.85)
+            axes.plot([], [], color=color, marker=marker, markersize=7, linestyle="none", label=point.name)
         axes.margins(0.15)
         (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-        # Both are shares.
-        axes.set(xlim=(max(left, -0.02), min(right, 1.02)), ylim=(max(bottom, -0.02), min(top, 1.02)))
+        (least, most), (lowest, highest) = within
+        axes.set_xlim(max(left, least - 0.02), min(right, most + 0.02))
+        axes.set_ylim(max(bottom, lowest - 0.02), min(top, highest + 0.02))
         axes.set_xlabel(x)
         axes.set_ylabel(y)
 
-    return drawing(title, draw, size=(5.0, 3.2), legend=True)
+    return drawing(title, draw, size=(3.8, 2.9), legend=True)
 
 
 def curve_chart(
@@ -151,7 +175,7 @@ def curve_chart(
             figure = axes.get_figure()
             assert figure is not None
             moved = axes.transData + transforms.ScaledTranslation(shift, 0, figure.dpi_scale_trans)
-            color, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
+            color, marker = look(place)
             values, means, halves = zip(*curve.points, strict=True)
             axes.errorbar(
                 values, means, yerr=halves, color=color, label=curve.name, transform=moved,
@@ -184,12 +208,17 @@ def curve_chart(
     return drawing(title, draw, size=(3.6, 2.7), legend=True)
 
 
+def look(place: int) -> tuple[str, str]:
+    """Colour and mark of the series at a place; the first 64 differ in one of them."""
+    return SERIES[place % len(SERIES)], MARKERS[(place + place // len(SERIES)) % len(MARKERS)]
+
+
 def _labels(places: Sequence[float], *, logarithmic: bool) -> list[str]:
     """What to write at places along an axis: nothing where the last label is too near."""
     across = [math.log(place) if logarithmic else place for place in places]
     labels, last = [], -math.inf
     for place, at in zip(places, across, strict=True):
-        near = at - last < 0.11 * (across[-1] - across[0])
+        near = at - last < 0.14 * (across[-1] - across[0])
         labels.append("" if near else f"{place:.6g}")
         last = last if near else at
     return labels
@@ -215,9 +244,10 @@ def drawing(title: str, draw: Callable[[Axes], None], *, size: tuple[float, floa
             # About 13 letters of this size fit into an inch; a handle and the space around it take six.
             longest = max(len(str(label)) for label in axes.get_legend_handles_labels()[1])
             columns = max(1, min(3, int(size[0] * 13 / (longest + 6))))
-            axes.legend(
-                loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, fontsize=9, handlelength=1.8, columnspacing=1.2
-            )
+            # More than two lines of a legend make the drawing higher, not the axes lower.
+            lines = math.ceil(len(axes.get_legend_handles_labels()[1]) / columns)
+            figure.set_size_inches(size[0], size[1] + 0.17 * max(0, lines - 2))
+            figure.legend(loc="outside upper left", ncols=columns, fontsize=9, handlelength=1.8, columnspacing=1.2)
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     return _inline(file.getvalue(), title)

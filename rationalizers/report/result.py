@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import glob
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -186,30 +189,78 @@ def read_result(folder: str | Path) -> Result:
     return Result(folder, config, {**metrics, **{split: numbers_only(metrics[split]) for split in ("val", "test")}})
 
 
-def find_runs(root: str | Path) -> list[Path]:
-    """All run folders below ``root``, finished or not, at any depth, by name; ``root`` itself may be one.
+def find_runs(roots: str | Path | Iterable[str | Path]) -> list[Path]:
+    """All run folders below some folders, finished or not, at any depth; a folder may be a run itself.
 
     What lies inside a run, or in a hidden folder, is no run of its own. Of a folder that W&B keeps it is the run folder among the
     files; the ``config.yaml`` beside it is W&B's own.
 
+    Args:
+        roots: a folder, a pattern of folders as ``runs/*/rnp-*`` (``**`` is any depth), or several of either.
+
+    Returns:
+        each once, in the order of the roots, and below one by name.
+
     Raises:
-        FileNotFoundError: there is no such folder.
+        FileNotFoundError: there is no such folder, or there is no run below any of them.
     """
-    root = Path(root)
-    if not root.is_dir():
+    found: dict[Path, Path] = {}
+    for root in folders_of(roots):
+        inside: list[Path] = []
+        # A folder sorts before what lies in it.
+        for folder in sorted(file.parent for file in root.rglob("config.yaml")):
+            hidden = any(part.startswith(".") for part in folder.relative_to(root).parts)
+            own = folder.name == "files" and keeps_run(folder.parent)
+            if not hidden and not own and not any(run in folder.parents for run in inside):
+                inside.append(folder)
+                found.setdefault(folder.resolve(), folder)
+    if not found:
+        listed = ", ".join(_named(roots)) or "no folder"
+        raise FileNotFoundError(f"there is no run below {listed}; train something, or name another folder")
+    outside = [place for place in found if not any(parent in found for parent in place.parents)]
+    return [found[place] for place in outside]
+
+
+def home_of(roots: str | Path | Iterable[str | Path], folders: Sequence[Path]) -> Path:
+    """The folder that was looked in, or, where that was a pattern or several, the one that all runs found there lie in.
+
+    Args:
+        roots: as `find_runs` takes them.
+        folders: what it found.
+    """
+    if isinstance(roots, (str, Path)) and Path(roots).is_dir():
+        return Path(roots)
+    return Path(os.path.commonpath([folder.parent for folder in folders]))
+
+
+def folders_of(roots: str | Path | Iterable[str | Path]) -> list[Path]:
+    """The folders to look for runs in, each once.
+
+    Args:
+        roots: as `find_runs` takes them.
+
+    Raises:
+        FileNotFoundError: one names no folder.
+    """
+    return list(dict.fromkeys(folder for each in _named(roots) for folder in _folders(each)))
+
+
+def _named(roots: str | Path | Iterable[str | Path]) -> list[str]:
+    return [str(root) for root in ([roots] if isinstance(roots, (str, Path)) else roots)]
+
+
+def _folders(root: str) -> list[Path]:
+    """A folder, or those that match a pattern, by name, without what lies below another one."""
+    if Path(root).is_dir():
+        return [Path(root)]
+    matching = {Path(name) for name in glob.glob(root, recursive=True) if Path(name).is_dir()}
+    if not matching:
         raise FileNotFoundError(f"there is no folder {root} to look for runs in; train something, or name another folder")
-    found: list[Path] = []
-    # A folder sorts before what lies in it.
-    for folder in sorted(file.parent for file in root.rglob("config.yaml")):
-        hidden = any(part.startswith(".") for part in folder.relative_to(root).parts)
-        own = folder.name == "files" and keeps_run(folder.parent)
-        if not hidden and not own and not any(run in folder.parents for run in found):
-            found.append(folder)
-    return found
+    return sorted(folder for folder in matching if not matching & set(folder.parents))
 
 
 def read_results(folders: Iterable[str | Path]) -> tuple[list[Result], list[str]]:
-    """Results of the finished runs, and a note about every unfinished one.
+    """Results of the finished runs, and a note about every unfinished one and every folder of something else.
 
     Raises:
         FileNotFoundError, ValueError: as `read_result`.
@@ -219,6 +270,8 @@ def read_results(folders: Iterable[str | Path]) -> tuple[list[Result], list[str]
     for folder in map(Path, folders):
         if folder.name.endswith(PARTIAL):
             notes.append(f"{folder.name} is unfinished and was left out; start its training command again, it resumes.")
+        elif _foreign(folder):
+            notes.append(f"{folder} is no run, its config.yaml is of something else, and was left out.")
         else:
             results.append(read_result(folder))
     if not results:
@@ -245,6 +298,12 @@ def read_runs(folders: Iterable[str | Path]) -> pd.DataFrame:
     frame: pd.DataFrame = pandas.DataFrame(rows, columns=["run", "method", "dataset", "seed", "metric", "value"])
     frame.attrs["notes"] = notes
     return frame
+
+
+def _foreign(folder: Path) -> bool:
+    """Whether a folder has a ``config.yaml`` that is of no run of any format."""
+    file = folder / "config.yaml"
+    return file.is_file() and re.search(r"^format\s*:", file.read_text("utf-8", errors="replace"), flags=re.MULTILINE) is None
 
 
 def _read_json(file: Path) -> dict[str, Any]:

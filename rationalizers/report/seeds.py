@@ -208,19 +208,30 @@ def rows(groups: Mapping[str, Sequence[Result]], metrics: Iterable[str]) -> list
     return found
 
 
-def differences(groups: Mapping[str, Sequence[Result]], reference: str | None, metrics: Iterable[str]) -> list[Difference]:
+def pairs_of(methods: Iterable[str], reference: str | None) -> list[tuple[str, str]]:
+    """The pairs to compare, each as the one that is subtracted and the other.
+
+    Args:
+        methods: names of the groups of runs.
+        reference: every other method minus this one; ``None`` is every pair, the later minus the earlier.
+    """
+    names = list(methods)
+    if reference is None:
+        return list(combinations(names, 2))
+    return [(reference, method) for method in names if method != reference and reference in names]
+
+
+def differences(
+    groups: Mapping[str, Sequence[Result]], pairs: Iterable[tuple[str, str]], metrics: Iterable[str]
+) -> list[Difference]:
     """Paired differences in every metric; pairs without a common seed are left out.
 
     Args:
         groups: runs by method.
-        reference: every other method minus this one; ``None`` compares every pair, the later minus the earlier.
+        pairs: of methods, as `pairs_of` gives them.
         metrics: their keys.
     """
     metrics = list(metrics)
-    if reference is None:
-        pairs = list(combinations(groups, 2))
-    else:
-        pairs = [(reference, method) for method in groups if method != reference and reference in groups]
     found = []
     for base, method in pairs:
         for metric in metrics:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rationalizers.report.page import number
 from rationalizers.report.reading import selects_all
@@ -19,15 +20,31 @@ TITLE = "Stability over seeds: overlap of the selections of two runs (Jaccard in
 HEAD = ("data", "method", "pairs", "overlap", "two random selections")
 
 
-def over_seeds(results: Sequence[Result]) -> tuple[int, float, float] | None:
-    """How many pairs of runs there are, their mean overlap, and that of random selections of the same sizes.
+# The id of an example and its words.
+Text = tuple[str, ...]
 
-    Words (nodes) of both over words of either, mean over the examples that both runs have and in which either selects; the random
-    one is its exact mean (`rationalizers.metrics.leakage.expected_overlap`).
 
-    Returns:
-        ``None`` for less than two runs, and where they select everything or have no example in common.
+@dataclass(frozen=True)
+class Stability:
+    """How much runs that differ in their seed alone select alike.
+
+    Args:
+        method: name of the group of runs.
+        pairs: how many pairs of runs.
+        overlap: words (nodes) of both over words of either, mean over the examples that both runs have and in which either
+            selects, and over pairs.
+        random: the exact mean of that of random selections of the same sizes
+            (`rationalizers.metrics.leakage.expected_overlap`).
     """
+
+    method: str
+    pairs: int
+    overlap: float
+    random: float
+
+
+def over_seeds(method: str, results: Sequence[Result]) -> Stability | None:
+    """Compare the selections of every two runs; ``None`` for less than two, and where they select all or share no example."""
     if len(results) < 2 or selects_all(results):
         return None
     # Torch takes seconds to import, and most pages need none.
@@ -36,46 +53,53 @@ def over_seeds(results: Sequence[Result]) -> tuple[int, float, float] | None:
     from rationalizers.metrics.leakage import expected_overlap, overlap
     from rationalizers.segment import offsets, segment_sum
 
+    runs = [{(str(record["id"]), *record["words"]): record for record in result.examples} for result in results]
+    # Every text once, so that each run is read once and not once for each of its pairs.
+    texts = list(dict.fromkeys(text for run in runs for text in run))
+    ptr = offsets(torch.tensor([len(text) - 1 for text in texts], dtype=torch.long))
+    masks = [_selected(run, texts, ptr) for run in runs]
+    sizes = [segment_sum(mask.long(), ptr) for mask in masks]
+    free = [torch.tensor([_free(run.get(text)) for text in texts]) for run in runs]
+    held = [torch.tensor([text in run for text in texts]) for run in runs]
     found = []
-    runs = [{str(record["id"]): record for record in result.examples} for result in results]
-    for first, second in combinations(runs, 2):
-        same = [name for name in first if name in second and first[name]["words"] == second[name]["words"]]
-        if not same:
-            continue
-        ptr = offsets(torch.tensor([len(first[name]["words"]) for name in same]))
-        a, b = (_selected([run[name] for name in same], ptr) for run in (first, second))
-        free = torch.tensor([sum(score is not None for score in first[name]["scores"]) for name in same])
-        k_a, k_b = (segment_sum(each.long(), ptr) for each in (a, b))
+    for a, b in combinations(range(len(runs)), 2):
+        same = held[a] & held[b]
         # A unit without a score may be selected all the same, where a mask is not made from scores.
-        n = torch.stack([k_a, k_b, free]).amax(0)
-        pairs = [each[~each.isnan()] for each in (overlap(a, b, ptr), expected_overlap(k_a, k_b, n))]
-        if pairs[0].numel():
-            found.append([float(each.mean()) for each in pairs])
-    return (len(found), *map(fmean, zip(*found, strict=True))) if found else None  # type: ignore[return-value]
+        n = torch.stack([sizes[a], sizes[b], free[a]]).amax(0)
+        own, random = overlap(masks[a], masks[b], ptr)[same], expected_overlap(sizes[a][same], sizes[b][same], n[same])
+        if not own.isnan().all():
+            found.append((float(own.nanmean()), float(random.nanmean())))
+    return Stability(method, len(found), *map(fmean, zip(*found, strict=True))) if found else None
 
 
-def seed_rows(groups: Mapping[str, Sequence[Result]], dataset: str) -> list[list[str]]:
-    """One row of `HEAD` for each method whose runs were evaluated and can be compared."""
-    rows = []
-    for method, results in groups.items():
-        found = over_seeds(results) if all(result.evaluation is not None for result in results) else None
-        if found is not None:
-            pairs, own, random = found
-            rows.append([dataset, method, str(pairs), number(own), number(random)])
-    return rows
+def seed_rows(groups: Mapping[str, Sequence[Result]]) -> list[Stability]:
+    """That of each method whose runs were evaluated and can be compared."""
+    evaluated = {method: runs for method, runs in groups.items() if all(run.evaluation is not None for run in runs)}
+    found = [over_seeds(method, runs) for method, runs in evaluated.items()]
+    return [each for each in found if each is not None]
 
 
-def seed_table(rows: Sequence[Sequence[str]]) -> Table:
-    """The rows as a table."""
-    return Table(TITLE, HEAD, rows)
+def seed_table(found: Mapping[str, Sequence[Stability]]) -> Table:
+    """Those of every data set as a table."""
+    rows = [
+        [dataset, each.method, str(each.pairs), number(each.overlap), number(each.random)]
+        for dataset, some in found.items()
+        for each in some
+    ]
+    return Table(TITLE, HEAD, rows, name="stability")
 
 
-def _selected(records: Sequence[Mapping[str, Sequence[Sequence[int]]]], ptr: Tensor) -> Tensor:
-    """Selected words of all records one after the other, ``[N]`` bool."""
+def _selected(run: Mapping[Text, Mapping[str, Any]], texts: Sequence[Text], ptr: Tensor) -> Tensor:
+    """Selected words of all texts one after the other, ``[N]`` bool; none of a text that the run does not have."""
     import torch
 
     mask = torch.zeros(int(ptr[-1]), dtype=torch.bool)
-    for record, first in zip(records, ptr.tolist(), strict=False):
-        for start, end in record["selected"]:
+    for text, first in zip(texts, ptr.tolist(), strict=False):
+        for start, end in run[text]["selected"] if text in run else ():
             mask[first + start : first + end] = True
     return mask
+
+
+def _free(record: Mapping[str, Any] | None) -> int:
+    """How many words can be selected."""
+    return 0 if record is None else sum(score is not None for score in record["scores"])

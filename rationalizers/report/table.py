@@ -1,4 +1,4 @@
-"""A table of text for the terminal, for Markdown, and for a page."""
+"""A table of text for the terminal, for Markdown, for LaTeX, and for a page."""
 
 from __future__ import annotations
 
@@ -13,6 +13,17 @@ from rationalizers.report.page import render
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+# Rows of a table that fit on a page.
+PAGE = 45
+LATEX = str.maketrans(
+    {
+        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+        **{sign: f"${sign}$" for sign in "<>|"},
+        "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "[": "{[}", "]": "{]}",
+        "−": "$-$", "±": r"$\pm$", "×": r"$\times$", "∞": r"$\infty$", "²": "$^2$", "–": "--",
+    }
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Table:
@@ -23,12 +34,14 @@ class Table:
         head: one heading per column.
         rows: one text per column; a name that begins with spaces belongs to the row above it.
         names: how many columns hold names, which are set to the left; numbers are set to the right.
+        name: of a file that holds it.
     """
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     names: int = 2
+    name: str = "table"
 
 
 def to_text(tables: Sequence[Table], notes: Sequence[str], *, width: int) -> str:
@@ -63,6 +76,30 @@ def to_markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def to_latex(tables: Sequence[Table], notes: Sequence[str]) -> str:
+    r"""Tables in LaTeX to ``\input`` into a document with the packages booktabs and longtable; titles and notes are comments.
+
+    A table of more than `PAGE` rows breaks over pages (longtable); a shorter one is a tabular, for a float of one's own. Signs
+    that a table of numbers holds are written in commands; other letters stay as they are, and those that pdfLaTeX does not know,
+    such as Greek ones, need LuaLaTeX or XeLaTeX.
+
+    Raises:
+        ImportError: pandas or jinja2 is not installed.
+    """
+    pandas, _ = require("pandas", extra="report"), require("jinja2", extra="report")
+    parts = []
+    for table in tables:
+        frame = pandas.DataFrame([list(map(_latex, row)) for row in table.rows])
+        columns = "l" * table.names + "r" * (len(table.head) - table.names)
+        drawn = frame.to_latex(
+            index=False, header=list(map(_latex, table.head)), column_format=columns, longtable=len(table.rows) > PAGE
+        )
+        parts.append(f"{_comment(table.title)}\n{drawn}")
+    if notes:
+        parts.append("".join(f"{_comment(note)}\n" for note in notes))
+    return "\n".join(parts)
+
+
 def to_html(tables: Sequence[Table], notes: Sequence[str]) -> Markup:
     """Tables and notes as HTML without a style of their own."""
     return render("tables.html.j2", tables=tables, notes=notes)
@@ -88,6 +125,15 @@ def _fit(table: Table, width: int) -> list[Table]:
         )
         for number, part in enumerate(parts)
     ]
+
+
+def _latex(text: str) -> str:
+    written = text.replace("\n", " ").translate(LATEX)
+    return r"\quad " + written.strip() if text.startswith(" ") else written
+
+
+def _comment(text: str) -> str:
+    return "% " + text.replace("\n", " ")
 
 
 def _escape(text: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from rationalizers.report.result import read_result
+from rationalizers.report.result import folders_of, read_result
 from rationalizers.tracking.offline import SUBFOLDER, Recorded, keeps_run, read_recorded
 
 
@@ -34,13 +34,16 @@ def differences(recorded: Recorded, folder: Path) -> Iterator[str]:
             yield f"{split} numbers"
 
 
-def notes_on(root: Path) -> list[str]:
-    """What a reader of the runs below ``root`` should know of what W&B kept there: runs that were not finished, or that differ.
+def notes_on(roots: str | Path | Iterable[str | Path]) -> list[str]:
+    """What a reader of the runs below some folders should know of what W&B kept there: unfinished runs, and differences.
+
+    Args:
+        roots: as `rationalizers.report.result.find_runs` takes them.
 
     Raises:
         ValueError: a file is no record file of W&B; names it.
     """
-    recorded = [read_recorded(folder) for folder in kept_runs(root)]
+    recorded = [read_recorded(folder) for root in folders_of(roots) for folder in kept_runs(root)]
     finished = {each.facts.get("id") for each in recorded if _run_folder(each).is_dir()}
     notes: list[str] = []
     for each in recorded:

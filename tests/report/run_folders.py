@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from rationalizers.run import FORMAT
@@ -29,6 +31,22 @@ TEST = {
     "floor/oracle/token_recall": 0.95,
 }
 PREDICTION = {name: TEST[name] for name in ("loss", "accuracy", "macro_f1", "selected_share")}
+# Numbers that the evaluations of `write_many` know example by example.
+MANY = (
+    "accuracy",
+    "token_f1",
+    "token_precision",
+    "token_recall",
+    "selected_share",
+    "comprehensiveness",
+    "sufficiency",
+    "comprehensiveness_aopc",
+    "sufficiency_aopc",
+    "leakage",
+    "floor/random/token_f1",
+    "floor/random/comprehensiveness",
+    "floor/random/sufficiency",
+)
 EPOCHS = [
     {"epoch": epoch, "train/loss": 1 / (epoch + 1), "train/task": 0.5, "val/loss": 0.9 - epoch / 10, "val/accuracy": 0.6}
     for epoch in range(3)
@@ -150,3 +168,39 @@ def write_evaluation(
     (place / f"{name}.examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (place / f"{name}.rationales.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return name
+
+
+def write_many(root: Path, *, methods: int, seeds: int, examples: int, words: int = 40, evaluated: bool = True) -> list[Path]:
+    """Many runs with their evaluations, numbers and texts all different: ``methods`` × ``seeds`` folders."""
+    folders = []
+    for method, seed in product(range(methods), range(seeds)):
+        generator = np.random.default_rng([method, seed])
+        noise = dict(zip(TEST, generator.normal(0, 0.02, len(TEST)).tolist(), strict=True))
+        test = {name: float(np.clip(value + noise[name] + 0.01 * method, 0, 1)) for name, value in TEST.items()}
+        lines = [
+            record(
+                id=f"t/{place}",
+                words=[f"word{(7 * place + word) % 997}" for word in range(words)],
+                selected=[[start, start + 4] for start in sorted({int(generator.integers(0, words // 8)) * 8})],
+                scores=generator.normal(size=words).round(3).tolist(),
+                evidence=[[place % (words - 4), place % (words - 4) + 3, 0]],
+                prediction="bad" if generator.random() < 0.7 else "good",
+                fields={},
+            )
+            for place in range(examples)
+        ]
+        settings = {"share": 0.1, "weight": method}
+        folders.append(
+            write_run(
+                root, method=f"method{method:02d}", seed=seed, test=test, examples=lines, model=settings, data={"seed": seed}
+            )
+        )
+        if evaluated:
+            values = generator.random((len(MANY), examples)).round(4)
+            columns = {name: mean_of(each) for name, each in zip(MANY, values.tolist(), strict=True)}
+            sizes = {"fractions": [0.05, 0.1, 0.2, 0.5]}
+            for name, high in (("comprehensiveness", 0.5), ("sufficiency", -0.4)):
+                sizes[name] = [0.4 + high * share + 0.01 * method for share in sizes["fractions"]]
+                sizes[f"floor/random/{name}"] = [0.3 + high * share for share in sizes["fractions"]]
+            write_evaluation(folders[-1], columns, curve=sizes, examples=lines)
+    return folders

@@ -214,3 +214,13 @@ def test_warnings_need_the_examples_and_come_with_every_form(evaluated, monkeypa
         assert "rnp − full is within the noise" in form
     monkeypatch.setattr("rationalizers.report.seeds.gap", None)
     assert comparison.warnings() == comparison.told()[len(comparison.notes) :]  # nothing is drawn a second time
+
+
+def test_of_many_methods_pairs_are_compared_with_a_reference_only(tmp_path, monkeypatch):
+    monkeypatch.setattr("rationalizers.report.comparison.MOST_PAIRS", 2)
+    comparison = compare([write_run(tmp_path, method=method, seed=seed) for method in "abc" for seed in (0, 1)])
+    assert comparison.pairs_to_read() == {"toy": []}
+    assert comparison.warnings() == ["toy: 3 pairs of methods are too many to compare each; name one as the reference."]
+    assert {each.method for each in comparison.pairs_to_read("b")["toy"]} == {"a", "c"}
+    assert not any("too many" in warning for warning in comparison.warnings("b"))
+    assert len(comparison.differences()) == 3 * 6  # who asks for every pair gets it

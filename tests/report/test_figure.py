@@ -6,7 +6,7 @@ import re
 import matplotlib
 import pytest
 
-from rationalizers.report.figure import SERIES, Curve, Point, curve_chart, line_chart, scatter_chart, with_own_ids
+from rationalizers.report.figure import SERIES, Curve, Point, curve_chart, line_chart, look, scatter_chart, with_own_ids
 from tests.report.page_check import Page
 
 HOSTILE = "<script>alert(1)</script>"
@@ -102,3 +102,30 @@ def test_axes_are_marked_at_the_values_where_there_is_room():
     assert [label for label in ("0.01", "0.5", "1") if f"{label}\n" in labels] == ["0.5", "1"]
     assert "0.001" in Page(along((0.001, 0.01, 0.1))).text  # logarithmic: there is room
     assert along() == along()
+
+
+def test_the_area_of_a_point_grows_with_its_share_and_not_its_mark_in_the_legend():
+    small, large, none = (scatter(share=share) for share in (0.1, 0.9, math.nan))
+    assert len({small, large, none}) == 3
+    assert small.count("<use") == large.count("<use") == none.count("<use")
+    sizes = [{path for path in re.findall(r'<path [^>]*d="([^"]*)"', svg) if path.count("C") == 8} for svg in (small, large)]
+    assert len(sizes[0] & sizes[1]) == 1  # that of the legend
+
+
+def test_a_floor_with_a_place_of_its_own_is_a_mark_there():
+    # It is tied to its point.
+    assert scatter(floor_x=0.5).count("stroke-dasharray") == scatter().count("stroke-dasharray") + 1
+
+
+def test_many_names_make_a_chart_higher():
+    heights = []
+    for count in (4, 24):
+        many = [Point(f"method {each}", each / 30, 0.5, 0.1, 0.1, 0.1) for each in range(count)]
+        svg = scatter_chart("a", many, x="x", y="y", line=None)
+        heights.append(float(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', svg)[1]))
+        assert all(f"method {each}" in Page(svg).text for each in range(count))
+    assert heights[1] > heights[0] + 60
+
+
+def test_series_differ_in_colour_or_mark():
+    assert len({look(place) for place in range(64)}) == 64

@@ -123,3 +123,38 @@ def test_among_what_wandb_keeps_only_the_run_folders_are_runs(tmp_path):
     results, notes = read_results(find_runs(root))
     assert sorted(result.folder for result in results) == sorted(runs)
     assert len(notes) == 1
+
+
+def test_runs_are_found_below_several_folders_and_patterns_each_once(tmp_path, monkeypatch):
+    first, second = write_run(tmp_path / "a", method="rnp"), write_run(tmp_path / "a", method="full")
+    third = write_run(tmp_path / "b" / "c", method="rnp")
+    (tmp_path / "b" / "empty").mkdir()
+    assert find_runs([tmp_path / "b", tmp_path / "a"]) == [third, second, first]
+    assert find_runs([tmp_path / "a", first, f"{tmp_path}/./a"]) == [second, first]
+    assert find_runs([first, tmp_path]) == [first, second, third]
+    assert find_runs(f"{tmp_path}/*/rnp-*") == [first]
+    assert find_runs(f"{tmp_path}/**") == find_runs(tmp_path) == find_runs(f"{tmp_path}/*")
+    assert find_runs([f"{tmp_path}/**/rnp-*"]) == [first, third]
+    monkeypatch.chdir(tmp_path)
+    assert [str(each) for each in find_runs("b")] == [str(each) for each in find_runs(["b", tmp_path])[:1]] == ["b/c/rnp-toy-s0"]
+    assert len(find_runs(["b", tmp_path])) == 3
+    with pytest.raises(FileNotFoundError, match=r"no folder .*/x\* to look for runs in"):
+        find_runs(f"{tmp_path}/x*")
+    with pytest.raises(FileNotFoundError, match=r"there is no run below .*/empty; train something"):
+        find_runs([tmp_path / "b" / "empty"])
+
+
+def test_a_folder_whose_name_looks_like_a_pattern_is_a_folder(tmp_path):
+    folder = write_run(tmp_path / "a[1]")
+    assert find_runs(tmp_path / "a[1]") == [folder]
+
+
+def test_folders_of_something_else_are_left_out_with_a_note(tmp_path):
+    run = write_run(tmp_path)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "config.yaml").write_text("theme: !!python/name:os.system plain\n")
+    results, notes = read_results(find_runs(tmp_path))
+    assert [result.folder for result in results] == [run]
+    assert notes == [f"{tmp_path / 'site'} is no run, its config.yaml is of something else, and was left out."]
+    with pytest.raises(ValueError, match=r"no finished run to read. .*site is no run"):
+        read_results([tmp_path / "site"])

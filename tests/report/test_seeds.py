@@ -16,6 +16,7 @@ from rationalizers.report.seeds import (
     metrics_of,
     pair_columns,
     paired_t,
+    pairs_of,
     rows,
 )
 from tests.report.run_folders import PREDICTION, TEST, write_run
@@ -77,7 +78,7 @@ def test_one_run_has_no_spread_and_a_run_without_evidence_no_floors(tmp_path):
 
 def test_differences_are_paired_over_common_seeds(tmp_path):
     groups = {"b": runs(tmp_path, "b", B), "a": runs(tmp_path, "a", A)}
-    found = next(each for each in differences(groups, "b", METRICS) if each.metric == "accuracy")
+    found = next(each for each in differences(groups, pairs_of(groups, "b"), METRICS) if each.metric == "accuracy")
     common = [1, 2, 3]
     expected = stats.ttest_rel([A[seed] for seed in common], [B[seed] for seed in common])
     interval = expected.confidence_interval(0.95)
@@ -93,14 +94,18 @@ def test_without_spread_there_is_neither_interval_nor_p_value(paired):
 
 def test_pairs(tmp_path):
     groups = {name: runs(tmp_path, name, A) for name in ("a", "b", "c")} | {"d": runs(tmp_path, "d", {9: 0.5})}
-    assert {(each.method, each.reference) for each in differences(groups, None, METRICS)} == {("b", "a"), ("c", "a"), ("c", "b")}
-    assert {(each.method, each.reference) for each in differences(groups, "b", METRICS)} == {("a", "b"), ("c", "b")}
-    assert differences(groups, "elsewhere", METRICS) == []
+
+    def compared(reference):
+        return {(each.method, each.reference) for each in differences(groups, pairs_of(groups, reference), METRICS)}
+
+    assert compared(None) == {("b", "a"), ("c", "a"), ("c", "b")}
+    assert compared("b") == {("a", "b"), ("c", "b")}
+    assert compared("elsewhere") == set()
 
 
 def test_a_difference_reads_with_its_sign(tmp_path):
     groups = {"b": runs(tmp_path, "b", {0: 0.8, 1: 0.8}), "a": runs(tmp_path, "a", {0: 0.7, 1: 0.72})}
-    accuracy, constant = differences(groups, "b", METRICS)[:2]
+    accuracy, constant = differences(groups, pairs_of(groups, "b"), METRICS)[:2]
     # t with one degree of freedom: 12.706 · 0.01
     assert accuracy.text() == ["2", "−0.090", "[−0.217, +0.037]", "0.070"]
     assert constant.text() == ["2", "+0.000", "–", "–"]

@@ -24,19 +24,28 @@ def folders(tmp_path):
 
 def test_the_overlap_is_a_mean_over_examples_and_pairs(folders):
     results, _ = read_results(folders)
-    pairs, own, random = over_seeds(results)
+    found = over_seeds("rnp", results)
     # t/1 is selected alike; of t/0 two pairs share one of three words, and one pair all.
-    assert pairs == 3
-    assert own == pytest.approx(((1 + 1 / 3) / 2 + (1 + 1 / 3) / 2 + 1) / 3)
+    assert (found.method, found.pairs) == ("rnp", 3)
+    assert found.overlap == pytest.approx(((1 + 1 / 3) / 2 + (1 + 1 / 3) / 2 + 1) / 3)
     # Two of five against two of five: 0, 1 or 2 in common in 3, 6 and 1 of 10 cases; one of five against one: 1 in 5.
-    assert random == pytest.approx(((0.6 / 3 + 0.1) + 0.2) / 2)
+    assert found.random == pytest.approx(((0.6 / 3 + 0.1) + 0.2) / 2)
+
+
+def test_only_texts_that_both_runs_have_count(folders, tmp_path):
+    lines = [record(id="t/0", selected=[[0, 2]]), record(id="t/1", words=["other"], selected=[[0, 1]], scores=[1.0])]
+    results, _ = read_results([folders[0], write_run(tmp_path / "other", seed=7, examples=lines)])
+    found = over_seeds("rnp", results)
+    assert (found.pairs, found.overlap, found.random) == (1, 1.0, pytest.approx(0.6 / 3 + 0.1))
+    strange = write_run(tmp_path / "strange", seed=8, examples=[record(id="elsewhere")])
+    assert over_seeds("rnp", [results[0], read_results([strange])[0][0]]) is None
 
 
 def test_what_cannot_be_compared_is_left_out(folders):
     results, _ = read_results(folders)
-    assert over_seeds(results[:1]) is None
+    assert over_seeds("rnp", results[:1]) is None
     everything = [result.with_test({**TEST, "selected_share": 1.0}) for result in results]
-    assert over_seeds(everything) is None
+    assert over_seeds("rnp", everything) is None
 
 
 def test_comparisons_tell_it_of_what_was_evaluated(folders, tmp_path):
