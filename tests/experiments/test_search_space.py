@@ -30,8 +30,8 @@ def test_sweeps_of_a_command_line_become_one_entry():
         ("x=range(2, 9, 3)", IntDistribution(2, 8, step=3)),
         ("x=range(8, 1, -2)", IntDistribution(2, 8, step=2)),
         ("x=range(0.1, 0.5, 0.2)", FloatDistribution(0.1, 0.3, step=0.2)),
-        ("x=choice(0.12345, 7, 'a b')", CategoricalDistribution(["0.12345", "7", "'a b'"])),
-        ("x=true,false", CategoricalDistribution(["true", "false"])),
+        ("x=choice(0.12345, 7, 'a b')", CategoricalDistribution(["0.12345", "7", r"a\ b"])),
+        ("x=true,false", CategoricalDistribution(["True", "False"])),
     ],
 )
 def test_ranges_are_those_of_hydra(written, expected):
