@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: help setup demo test test-library test-twins lint docs bench
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(INSTALLED) ## make .venv and install everything into it (PYTHON=python3.12 chooses the interpreter)
 
@@ -73,3 +73,17 @@ $(PEERS)/.installed: constraints-peers.txt
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install -c constraints-peers.txt torch-molecule torch
 	touch $@
+
+RAY ?= .venv-ray
+.PHONY: ray test-ray
+ray: $(RAY)/.installed ## make .venv-ray, where sweeps also run with launcher=ray
+
+# Apart from the rest: Hydra's plugin for Ray needs cloudpickle 2, newer releases of joblib need 3.
+$(RAY)/.installed: pyproject.toml constraints.txt constraints-ray.txt
+	test -x $(RAY)/bin/python || $(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/python -m pip install -c constraints.txt -c constraints-ray.txt -e ".[all,dev,ray]"
+	touch $@
+
+test-ray: export OMP_NUM_THREADS = 1
+test-ray: ray ## test in .venv-ray that sweeps on Ray end the same as others
+	$(RAY)/bin/python -m pytest -q tests/experiments/test_sweep.py -k ray

@@ -15,13 +15,14 @@ from omegaconf import DictConfig
 Task = Callable[[DictConfig], Any]
 
 
-def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
+def command(config_name: str, *, read: Callable[[Sequence[str]], list[str]] = list) -> Callable[[Task], Callable[[], None]]:
     """Make a function of a configuration a command: ``@command("train")`` composes ``conf/train.yaml``.
 
     Where Hydra refuses what was typed, it says so; this adds the nearest names that it would have taken.
 
     Args:
         config_name: of the configuration at the top of ``conf``.
+        read: what Hydra is given for what was typed.
     """
 
     def made(task: Task) -> Callable[[], None]:
@@ -29,11 +30,13 @@ def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
 
         @functools.wraps(task)
         def main() -> None:
+            typed = sys.argv[1:]
+            sys.argv[1:] = read(typed)
             try:
                 run()
             except SystemExit as end:
                 if end.code:
-                    for line in hints(config_name, sys.argv[1:]):
+                    for line in hints(config_name, typed):
                         print(line, file=sys.stderr)  # noqa: T201
                 raise
 

@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SCRIPTS: dict[str, str] = PROJECT["scripts"]
 PACKAGES = ("rationalizers", "graph", "experiments", "conf")
+# Extras that need environments of their own, each with a constraints file of its name.
+APART = ("peers", "ray")
 # Commands that take a text and a model, and no configuration.
 PLAIN = ("rationalize-probe", "rationalize-sequence")
 
@@ -123,7 +125,7 @@ def pins(name: str = "constraints.txt") -> dict[str, str]:
 
 
 def test_every_direct_dependency_is_pinned_within_its_range() -> None:
-    extras = {name: needs for name, needs in PROJECT["optional-dependencies"].items() if name != "peers"}
+    extras = {name: needs for name, needs in PROJECT["optional-dependencies"].items() if name not in APART}
     groups = [PROJECT["dependencies"], *extras.values()]
     direct = {canonicalize_name(need.name): need for group in groups for need in map(Requirement, group)}
     del direct[canonicalize_name(PROJECT["name"])]  # the extra `all` names the project itself
@@ -132,10 +134,16 @@ def test_every_direct_dependency_is_pinned_within_its_range() -> None:
     assert outside == {}
 
 
-def test_peers_are_pinned_apart_but_for_the_same_torch() -> None:
+@pytest.mark.parametrize("extra", APART)
+def test_what_needs_its_own_environment_is_pinned_there(extra: str) -> None:
+    apart = pins(f"constraints-{extra}.txt")
+    needs = {canonicalize_name(need.name): need for need in map(Requirement, PROJECT["optional-dependencies"][extra])}
+    assert [name for name, need in needs.items() if not need.specifier.contains(apart[name])] == []
+    assert extra not in str(PROJECT["optional-dependencies"]["all"])
+
+
+def test_peers_have_the_same_torch() -> None:
     apart = pins("constraints-peers.txt")
-    (need,) = map(Requirement, PROJECT["optional-dependencies"]["peers"])
-    assert need.specifier.contains(apart[canonicalize_name(need.name)])
     assert {name: apart[name] for name in ("torch", "torch-geometric")} == {
         name: pins()[name] for name in ("torch", "torch-geometric")
     }

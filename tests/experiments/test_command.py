@@ -10,9 +10,10 @@ import yaml
 from hydra import compose, initialize_config_module
 
 from experiments.command import hints
+from experiments.search_space import gathered
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-COMMANDS = ("benchmark", "discover", "evaluate", "explain", "report", "sweep", "train", "tune")
+COMMANDS = ("benchmark", "discover", "evaluate", "explain", "mirror", "report", "search", "sweep", "train", "tune")
 
 
 def told(name):
@@ -26,10 +27,10 @@ def test_examples_of_the_help_compose(name):
     assert examples
     with initialize_config_module("conf", version_base="1.3"):
         for example in examples:
-            for choice in shlex.split(example):
-                assert "=" in choice
-            # Of a list, any element will do.
-            compose(name, overrides=[choice.partition(",")[0] for choice in shlex.split(example)])
+            choices = shlex.split(example)
+            assert all("=" in choice for choice in choices)
+            # A search has an entry for lists; elsewhere any element of one will do.
+            compose(name, overrides=gathered(choices) if name == "search" else [each.partition(",")[0] for each in choices])
 
 
 @pytest.mark.slow

@@ -21,12 +21,17 @@ SMALL = (
     "encoder.model.hidden=8",
     "trainer.max_epochs=3",
 )
+# Ray's environment is one of its own, where `make test-ray` runs this.
+LAUNCHERS = ("joblib", "submitit", "ray")
 KEPT = ("metrics.json", "metrics.jsonl", "model.safetensors", "rationales.jsonl")
 
 
 def started(place, *overrides):
     command = [sys.executable, "-m", "experiments.sweep", *SMALL, f"runs={place}", *overrides]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    if "launcher=ray" in overrides:
+        pytest.importorskip("hydra_plugins.hydra_ray_launcher")
+        environment["HOME"] = str(place)  # where Ray writes a key
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -59,21 +64,22 @@ def same(place, other):
 
 
 @pytest.mark.slow
-def test_killed_hard_and_started_again_it_ends_the_same(uninterrupted, tmp_path):
-    process = started(tmp_path, "method=erm,igt_node", "seed=0,1")
+@pytest.mark.parametrize("launcher", ["one", "ray"])
+def test_killed_hard_and_started_again_it_ends_the_same(uninterrupted, tmp_path, launcher):
+    process = started(tmp_path, "method=erm,igt_node", "seed=0,1", f"launcher={launcher}")
     while process.poll() is None and not (tmp_path / "erm-toy_graph-s0").is_dir():
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    status, said, logged = swept(tmp_path, "method=erm,igt_node", "seed=0,1")
+    status, said, logged = swept(tmp_path, "method=erm,igt_node", "seed=0,1", f"launcher={launcher}")
     assert status == 0, logged
-    assert "1 finished already" in said
+    assert " finished already" in said
     same(tmp_path, uninterrupted)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["joblib", "submitit"])
+@pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_wherever_it_runs_it_ends_the_same(uninterrupted, tmp_path, launcher):
     status, _, logged = swept(tmp_path, "method=erm,igt_node", "seed=0,1", f"launcher={launcher}")
     assert status == 0, logged
@@ -81,9 +87,10 @@ def test_wherever_it_runs_it_ends_the_same(uninterrupted, tmp_path, launcher):
 
 
 @pytest.mark.slow
-def test_one_that_fails_stops_no_other(tmp_path):
+@pytest.mark.parametrize("launcher", ["one", "ray"])
+def test_one_that_fails_stops_no_other(tmp_path, launcher):
     named = "name='${method.name}-g${method.model.gamma}'"
-    status, said, _ = swept(tmp_path, "method=grea", "method.model.gamma=0.0,0.4", named)
+    status, said, _ = swept(tmp_path, "method=grea", "method.model.gamma=0.0,0.4", named, f"launcher={launcher}")
     assert status == 1
     assert "1 of 2 trainings are finished" in said
     assert "failed: grea-g0.0: ValueError: 'gamma' must be in (0, 1], got 0.0" in said
