@@ -29,8 +29,9 @@ def test_examples_of_the_help_compose(name):
         for example in examples:
             choices = shlex.split(example)
             assert all("=" in choice for choice in choices)
-            # A search has an entry for lists; elsewhere any element of one will do.
-            compose(name, overrides=gathered(choices) if name == "search" else [each.partition(",")[0] for each in choices])
+            # A search has an entry for lists; elsewhere any element of one will do, unless it is in brackets.
+            one = [each if "=[" in each else each.partition(",")[0] for each in choices]
+            compose(name, overrides=gathered(choices) if name == "search" else one)
 
 
 @pytest.mark.slow
