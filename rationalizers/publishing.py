@@ -77,18 +77,31 @@ class Publishable:
             the address of the commit.
 
         Raises:
+            ConnectionError: the Hub cannot be reached, or does not take it.
             ImportError: huggingface_hub is not installed.
         """
-        mixin, write = require("huggingface_hub", extra="text").ModelHubMixin, self._write
+        mixin, httpx = require("huggingface_hub", extra="text").ModelHubMixin, require("httpx2", extra="text")
+        write = self._write
 
         class Published(mixin):  # type: ignore[misc, valid-type]
             def _save_pretrained(self, save_directory: Path) -> None:
                 # The mixin names the folder after the repository, of which it has asked the hub for the owner.
                 write(save_directory, HUB + "/".join(save_directory.parts[-2:]))
 
-        address: str = Published().push_to_hub(
-            repo_id, commit_message=commit_message, private=private, token=token, branch=branch, create_pr=create_pr
-        )
+        settings = {
+            "commit_message": commit_message,
+            "private": private,
+            "token": token,
+            "branch": branch,
+            "create_pr": create_pr,
+        }
+        try:
+            address: str = Published().push_to_hub(repo_id, **settings)
+        except httpx.HTTPError as error:
+            raise ConnectionError(
+                f"the Hugging Face Hub does not take {repo_id}: {error}; check the name, the network, and whether this account "
+                "may write there (hf auth login, or HF_TOKEN)"
+            ) from error
         return address
 
     def _write(self, folder: Path, source: str) -> None:

@@ -97,7 +97,8 @@ def from_hub(
     """
     if not _REPOSITORY.fullmatch(repository):
         raise ValueError(f"expected owner/name of a repository of the Hugging Face Hub, got {repository!r}")
-    hub, errors = (require(name, extra="text") for name in ("huggingface_hub", "huggingface_hub.errors"))
+    # httpx2 is what huggingface_hub asks with; some of its errors come through.
+    hub, errors, httpx = (require(name, extra="text") for name in ("huggingface_hub", "huggingface_hub.errors", "httpx2"))
     said = f"{repository} (revision {revision})" if revision else repository
     try:
         found = hub.snapshot_download(
@@ -124,8 +125,8 @@ def from_hub(
         raise ConnectionError(
             f"the Hugging Face Hub {why} and {said} is not in the cache; connect and load it once, or give a folder ({reason})"
         ) from error
-    except errors.HfHubHTTPError as error:
-        if error.response is not None and error.response.status_code in (401, 403):
+    except httpx.HTTPError as error:
+        if getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
             raise PermissionError(
                 f"the Hugging Face Hub does not give {said}; log in (hf auth login, or HF_TOKEN): {error}"
             ) from error

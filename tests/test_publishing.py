@@ -5,11 +5,15 @@ import shutil
 import sys
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 import torch
 import yaml
-from huggingface_hub import hub_mixin
+
+pytest.importorskip("huggingface_hub")
+
+import httpx2
+import huggingface_hub
+from huggingface_hub import errors, hub_mixin
 
 from rationalizers import training
 from rationalizers.load import Trained, load_rationalizer
@@ -172,6 +176,22 @@ def test_settings_of_a_push_reach_the_hub(folder, hub):
         "ignore_patterns": None,
         "delete_patterns": None,
     }
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        httpx2.ConnectError("refused"),
+        errors.HfHubHTTPError("refused", response=httpx2.Response(401, request=httpx2.Request("POST", "https://hub"))),
+    ],
+)
+def test_what_the_hub_does_not_take_is_said_with_a_remedy(folder, hub, monkeypatch, raised):
+    def refuse(*_, **__):
+        raise raised
+
+    monkeypatch.setattr(hub, "create_repo", refuse)
+    with pytest.raises(ConnectionError, match=r"does not take me/name: refused; check .* \(hf auth login, or HF_TOKEN\)"):
+        load_rationalizer(folder).push_to_hub("me/name")
 
 
 def test_from_pretrained_takes_a_folder_first(folder, hub):

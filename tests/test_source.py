@@ -5,9 +5,13 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import huggingface_hub
 import pytest
 import wandb
+
+pytest.importorskip("huggingface_hub")
+
+import httpx2
+import huggingface_hub
 from huggingface_hub import errors
 
 from rationalizers.source import PICKLED, from_hub, locate
@@ -160,6 +164,7 @@ def answer(status):
             r"cannot be reached and me/name \(revision v9\) is not in the cache; connect and load it once, .* \(refused\)$",
         ),
         (errors.HfHubHTTPError("bad token", response=answer(401)), PermissionError, "log in .hf auth login.*bad token"),
+        (httpx2.ProxyError("no proxy"), ConnectionError, "does not give me/name .revision v9.: no proxy"),
         (errors.HfHubHTTPError("too many requests", response=answer(429)), ConnectionError, "too many requests"),
     ],
 )
