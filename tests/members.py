@@ -26,6 +26,8 @@ from rationalizers.rationale import Rationale
 from rationalizers.selectors import StraightThroughGumbel
 from tests.tiny import fresh_process
 
+# Seconds: several processes import everything at once, on few cores.
+LIMIT = 300
 LAUNCH = """
 import json, sys
 from rationalizers.processes import launch
@@ -37,7 +39,8 @@ launch(getattr(members, given["function"]), given["config"], processes=2)
 
 def together(function: str, config: Mapping[str, Any], *, cwd: Path) -> str:
     """Call a function of this module in two processes that a third starts; returns what they wrote to standard error."""
-    done = fresh_process(["-c", LAUNCH], cwd=cwd, stdin=json.dumps({"function": function, "config": config}))
+    given = json.dumps({"function": function, "config": config})
+    done = fresh_process(["-c", LAUNCH], cwd=cwd, stdin=given, timeout=LIMIT)
     assert done.returncode == 0, done.stderr
     return done.stderr
 

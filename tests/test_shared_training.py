@@ -15,7 +15,7 @@ from rationalizers.training import train
 from rationalizers.tuning import tune
 from tests.graph.methods import test_grea, test_igt
 from tests.graph.methods.test_igt_runs import FEATURIZER, SOURCE
-from tests.members import together
+from tests.members import LIMIT, together
 from tests.tiny import ENCODER, TRAINER, fresh_process, plain, run_config
 
 pytestmark = pytest.mark.slow
@@ -141,7 +141,7 @@ def test_a_killed_process_leaves_a_run_that_ends_the_same(place, tmp_path):
     assert len(lines(tmp_path / "rnp.partial" / "metrics.jsonl")) == 1
     # This time they are started by the training.
     again = "import json, sys\nfrom rationalizers.training import train\nprint(train(json.load(sys.stdin)))"
-    done = fresh_process(["-c", again], cwd=tmp_path, stdin=json.dumps(config))
+    done = fresh_process(["-c", again], cwd=tmp_path, stdin=json.dumps(config), timeout=LIMIT)
     assert done.stdout == f"{tmp_path / 'rnp'}\n", done.stderr
     for name in REPRODUCED:
         assert (tmp_path / "rnp" / name).read_bytes() == (place / "rnp" / name).read_bytes(), name

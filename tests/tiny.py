@@ -19,7 +19,9 @@ if str(ROOT) not in sys.path[1:]:
     sys.path.append(str(ROOT))
 
 
-def fresh_process(arguments: list[str], *, cwd: Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def fresh_process(
+    arguments: list[str], *, cwd: Path, stdin: str | None = None, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
     """What a new Python says with the repository on its path and one thread; its exit status is the caller's to judge."""
     return subprocess.run(
         [sys.executable, *arguments],
@@ -28,7 +30,7 @@ def fresh_process(arguments: list[str], *, cwd: Path, stdin: str | None = None) 
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout,
         check=False,
     )
 

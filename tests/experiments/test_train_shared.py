@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.members import LIMIT
 from tests.tiny import fresh_process
 
 SMALL = [
@@ -24,7 +25,7 @@ START = {
 def test_two_processes_leave_one_run(tmp_path, start):
     place = tmp_path / "a place"
     place.mkdir()
-    done = fresh_process([*START[start], *SMALL], cwd=place)
+    done = fresh_process([*START[start], *SMALL], cwd=place, timeout=LIMIT)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "my runs/full-toy_text-s0\n"
     assert [path.name for path in place.iterdir()] == ["my runs"]
@@ -37,7 +38,9 @@ def test_two_processes_leave_one_run(tmp_path, start):
 def test_workers_of_a_sweep_start_processes_and_one_that_fails_stops_no_other(tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     asked = ["method=full", "method.model.dropout=2,0.1", "launcher=joblib", "hydra.launcher.n_jobs=2", *SMALL[1:]]
-    done = fresh_process(["-m", "experiments.sweep", "name=m${method.model.dropout}${method.name}", *asked], cwd=tmp_path)
+    done = fresh_process(
+        ["-m", "experiments.sweep", "name=m${method.model.dropout}${method.name}", *asked], cwd=tmp_path, timeout=LIMIT
+    )
     runs = {path.name for path in (tmp_path / "my runs").iterdir()}
     assert "m0.1full" in runs, done.stderr
     assert "m2full.failed" in runs
