@@ -23,8 +23,8 @@ def executed(name, folder):
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
-        # Without ipywidgets, tqdm says so when a library imports it in a notebook.
-        "PYTHONWARNINGS": "default,ignore:IProgress not found",
+        # What somebody sees who has ipywidgets, without which tqdm warns when a library imports it in a notebook.
+        "PYTHONWARNINGS": "ignore:IProgress not found",
         "OMP_NUM_THREADS": "1",
         "JUPYTER_PLATFORM_DIRS": "1",
         "IPYTHONDIR": str(folder / "ipython"),
