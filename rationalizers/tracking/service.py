@@ -47,11 +47,11 @@ def connect(timeout: float = 20) -> Api:
     """
     import wandb
 
-    session = wandb.setup(wandb.Settings(silent=True, login_timeout=timeout)).settings
+    server = _server(timeout)
     try:
         return wandb.Api(timeout=max(1, round(timeout)))
     except failures() as error:
-        raise ConnectionError(f"W&B cannot be asked at {session.base_url}: {said(error)} (to log in: wandb login)") from error
+        raise ConnectionError(f"W&B cannot be asked at {server}: {said(error)} (to log in: wandb login)") from error
 
 
 def open_tracked(runs: Path, id: str, *, mode: str, timeout: float, upload_timeout: float, **facts: Any) -> Run:
@@ -82,7 +82,7 @@ def open_tracked(runs: Path, id: str, *, mode: str, timeout: float, upload_timeo
         )
         return wandb.init(mode=mode, id=id, settings=settings, reinit="create_new", resume="allow", **facts)  # type: ignore[arg-type]
 
-    server = wandb.setup(wandb.Settings(silent=True)).settings.base_url
+    server = _server(timeout)
     outage = remembered(runs, server) if mode == "online" else None
     if outage is not None:
         log.warning("W&B: %s; not asked again for an hour, unless %s is deleted", outage.said(), runs / FILE)
@@ -105,3 +105,11 @@ def open_tracked(runs: Path, id: str, *, mode: str, timeout: float, upload_timeo
             forget(runs)
             return run
     return opened("offline", id, timeout)
+
+
+def _server(timeout: float) -> str:
+    """The address of W&B's server; W&B is set up, where it was not yet, to wait no longer for a login at the terminal."""
+    import wandb
+
+    address: str = wandb.setup(wandb.Settings(silent=True, login_timeout=timeout)).settings.base_url
+    return address
