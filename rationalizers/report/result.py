@@ -133,9 +133,12 @@ class Result:
         """Seconds."""
         return _read_json(self.folder / "timing.json")
 
-    @cached_property
+    @property
     def examples(self) -> list[dict[str, Any]]:
-        """One mapping per example, as the evaluation explained it where there is one."""
+        """One mapping per example, as the evaluation explained it where there is one.
+
+        Read each time that it is asked for: kept, those of 200 runs would fill the memory.
+        """
         if self.evaluation is None:
             return _read_lines(self.folder / "rationales.jsonl")
         return _read_lines(self.folder / "evaluation" / f"{self.evaluation.name}.rationales.jsonl")
