@@ -145,9 +145,11 @@ class Result:
         """Seconds and counts by name."""
         return numbers_only(_read_json(self.folder / "timing.json"))
 
-    @cached_property
+    @property
     def examples(self) -> list[dict[str, Any]]:
         """One mapping per example, as the evaluation explained it where there is one.
+
+        Read each time that it is asked for: kept, those of 200 runs would fill the memory.
 
         Raises:
             ValueError: a line does not describe an example; names file and line.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -20,8 +21,8 @@ TITLE = "Stability over seeds: overlap of the selections of two runs (Jaccard in
 HEAD = ("data", "method", "pairs", "overlap", "two random selections")
 
 
-# The id of an example and its words.
-Text = tuple[str, ...]
+# The id of an example, how many words it has, and their digest.
+Text = tuple[str, int, bytes]
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,13 @@ def over_seeds(method: str, results: Sequence[Result]) -> Stability | None:
     from rationalizers.metrics.leakage import expected_overlap, overlap
     from rationalizers.segment import offsets, segment_sum
 
-    runs = [{(str(record["id"]), *record["words"]): record for record in result.examples} for result in results]
+    runs = [{_text(record): _Selection.of(record) for record in result.examples} for result in results]
     # Every text once, so that each run is read once and not once for each of its pairs.
     texts = list(dict.fromkeys(text for run in runs for text in run))
-    ptr = offsets(torch.tensor([len(text) - 1 for text in texts], dtype=torch.long))
+    ptr = offsets(torch.tensor([words for _, words, _ in texts], dtype=torch.long))
     masks = [_selected(run, texts, ptr) for run in runs]
     sizes = [segment_sum(mask.long(), ptr) for mask in masks]
-    free = [torch.tensor([_free(run.get(text)) for text in texts]) for run in runs]
+    free = [torch.tensor([run[text].free if text in run else 0 for text in texts]) for run in runs]
     held = [torch.tensor([text in run for text in texts]) for run in runs]
     found = []
     for a, b in combinations(range(len(runs)), 2):
@@ -89,17 +90,29 @@ def seed_table(found: Mapping[str, Sequence[Stability]]) -> Table:
     return Table(TITLE, HEAD, rows, name="stability")
 
 
-def _selected(run: Mapping[Text, Mapping[str, Any]], texts: Sequence[Text], ptr: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class _Selection:
+    """What a run selects of a text: intervals of words, and how many words can be selected."""
+
+    intervals: Sequence[Sequence[int]]
+    free: int
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> _Selection:
+        return cls(record["selected"], sum(score is not None for score in record["scores"]))
+
+
+def _text(record: Mapping[str, Any]) -> Text:
+    words = "\0".join(record["words"]).encode("utf-8", "surrogatepass")
+    return str(record["id"]), len(record["words"]), hashlib.blake2b(words, digest_size=16).digest()
+
+
+def _selected(run: Mapping[Text, _Selection], texts: Sequence[Text], ptr: Tensor) -> Tensor:
     """Selected words of all texts one after the other, ``[N]`` bool; none of a text that the run does not have."""
     import torch
 
     mask = torch.zeros(int(ptr[-1]), dtype=torch.bool)
     for text, first in zip(texts, ptr.tolist(), strict=False):
-        for start, end in run[text]["selected"] if text in run else ():
+        for start, end in run[text].intervals if text in run else ():
             mask[first + start : first + end] = True
     return mask
-
-
-def _free(record: Mapping[str, Any] | None) -> int:
-    """How many words can be selected."""
-    return 0 if record is None else sum(score is not None for score in record["scores"])
