@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from rationalizers.sweep import failure_of
-from tests.tiny import fresh_process
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = (
@@ -28,18 +27,28 @@ SMALL = (
 )
 SPACE = ("method.model.optimizer.lr=tag(log, interval(1e-3, 1e-1))", "method.model.gamma=interval(0.2, 0.6)")
 TRIALS = 3
+WHOLE = (*SPACE, f"trials={TRIALS}")
 
 
-def asked(place, *overrides):
-    return ["-m", "experiments.search", *SMALL, *SPACE, f"runs={place}", f"trials={TRIALS}", *overrides]
+def started(place, *overrides):
+    command = [sys.executable, "-m", "experiments.search", *SMALL, f"runs={place}", *overrides]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def searched(place, *overrides):
+    """Exit status, what was said and what was logged."""
+    process = started(place, *overrides)
+    said, logged = process.communicate()
+    return process.returncode, said, logged
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     place = tmp_path_factory.mktemp("search")
-    done = fresh_process(asked(place), cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    return place, done.stdout.splitlines()
+    status, said, logged = searched(place, *WHOLE)
+    assert status == 0, logged
+    return place, said.splitlines()
 
 
 def finished(place):
@@ -67,23 +76,18 @@ def test_it_ends_with_the_best_in_validation_and_how_to_go_on(uninterrupted):
 @pytest.mark.slow
 def test_killed_hard_and_started_again_it_ends_the_same(uninterrupted, tmp_path):
     place, said = uninterrupted
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, *asked(tmp_path)], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while process.poll() is None and len(list(tmp_path.glob("*/metrics.json"))) < 1 + len(
-        list(tmp_path.glob("*.partial/m*.json"))
-    ):
-        time.sleep(0.02)
-    while process.poll() is None and not list(tmp_path.glob("*.partial/metrics.jsonl")):
+    process = started(tmp_path, *WHOLE)
+    # One has ended, and an epoch of the next.
+    while process.poll() is None and not (list(tmp_path.glob("*.partial/metrics.jsonl")) and len(finished(tmp_path)) > 1):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
     assert list(tmp_path.glob("*.partial"))
-    done = fresh_process(asked(tmp_path), cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    assert re.fullmatch(r"3 trials: [12] ended already, 1 to be resumed, [01] to be tried", done.stdout.splitlines()[0])
-    assert [line.replace(str(tmp_path), str(place)) for line in done.stdout.splitlines()[1:]] == said[1:]
+    status, again, logged = searched(tmp_path, *WHOLE)
+    assert status == 0, logged
+    assert re.fullmatch(r"3 trials: [12] ended already, 1 to be resumed, [01] to be tried", again.splitlines()[0])
+    assert again.replace(str(tmp_path), str(place)).splitlines()[1:] == said[1:]
     assert finished(tmp_path) == finished(place)
     for name in finished(place):
         for file in ("metrics.json", "metrics.jsonl", "model.safetensors"):
@@ -92,12 +96,10 @@ def test_killed_hard_and_started_again_it_ends_the_same(uninterrupted, tmp_path)
 
 @pytest.mark.slow
 def test_one_that_fails_stops_no_other_and_is_told(tmp_path):
-    done = fresh_process(
-        ["-m", "experiments.search", *SMALL, "method.model.gamma=choice(0.0,0.4)", f"runs={tmp_path}", "trials=4"], cwd=ROOT
-    )
-    assert done.returncode == 1
-    assert "failed: grea-toy_graph-s0-gamma_0.0: ValueError: 'gamma' must be in (0, 1], got 0.0" in done.stdout
-    assert "\nwith: method.model.gamma=0.4\n" in done.stdout
+    status, said, _ = searched(tmp_path, "method.model.gamma=choice(0.0,0.4)", "trials=4")
+    assert status == 1
+    assert "failed: grea-toy_graph-s0-gamma_0.0: ValueError: 'gamma' must be in (0, 1], got 0.0" in said
+    assert "\nwith: method.model.gamma=0.4\n" in said
     assert failure_of(tmp_path / "grea-toy_graph-s0-gamma_0.0").is_file()
 
 
@@ -112,7 +114,7 @@ def test_one_that_fails_stops_no_other_and_is_told(tmp_path):
     ],
 )
 def test_what_cannot_be_searched_is_told_before_anything_is_trained(tmp_path, typed, told):
-    done = fresh_process(["-m", "experiments.search", *SMALL, *typed, f"runs={tmp_path / 'runs'}"], cwd=ROOT)
-    assert done.returncode == 1
-    assert told in done.stderr
+    status, _, logged = searched(tmp_path / "runs", *typed)
+    assert status == 1
+    assert told in logged
     assert not (tmp_path / "runs").exists()
