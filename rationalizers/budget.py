@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 TIMES, BESIDE = 4, 2**20
 
 
-class Budget(TorchDispatchMode):
+class Budget(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Within this context, new tensors may have so many elements in all; the first that goes beyond is an error, and not made.
 
     Args:
@@ -21,7 +21,7 @@ class Budget(TorchDispatchMode):
     """
 
     def __init__(self, elements: int, *, remedy: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.elements, self.remedy, self.asked = elements, remedy, 0
 
     def __torch_dispatch__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 REMEDY = "train or evaluate again, or get the folder again"
@@ -91,7 +91,7 @@ def _shown(value: Any) -> str:
 
 
 # By key: what its value must be, as a test and in words.
-KINDS = {
+KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "id": (lambda value: isinstance(value, (str, int)), "text"),
     "words": (_texts, "a list of text"),
     "query": (_texts, "a list of text"),
