@@ -33,7 +33,8 @@ def test_the_overlap_is_a_mean_over_examples_and_pairs(folders):
 
 
 def test_only_texts_that_both_runs_have_count(folders, tmp_path):
-    lines = [record(id="t/0", selected=[[0, 2]]), record(id="t/1", words=["other"], selected=[[0, 1]], scores=[1.0])]
+    other = record(id="t/1", words=["other"], selected=[[0, 1]], scores=[1.0], evidence=None)
+    lines = [record(id="t/0", selected=[[0, 2]]), other]
     results, _ = read_results([folders[0], write_run(tmp_path / "other", seed=7, examples=lines)])
     found = over_seeds("rnp", results)
     assert (found.pairs, found.overlap, found.random) == (1, 1.0, pytest.approx(0.6 / 3 + 0.1))

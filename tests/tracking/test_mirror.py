@@ -151,7 +151,8 @@ def test_a_training_that_fails_ends_its_run(tracked, tmp_path, monkeypatch):
         train(mirrored_config(tmp_path / "run", max_epochs=1))
     (kept,) = kept_by(tracked)
     assert read_recorded(kept).exit_code == 1
-    assert find_runs(tracked) == []
+    with pytest.raises(FileNotFoundError, match="there is no run below"):
+        find_runs(tracked)
     (note,) = notes_on(tracked)
     assert "rnp-tiny was left out, which was not finished: 0 epochs" in note
 
@@ -165,7 +166,8 @@ def test_a_full_disk_is_a_warning(tracked, tmp_path, monkeypatch, caplog):
     assert (folder / "model.safetensors").is_file()
     assert "W&B cannot log the finished run: [Errno 28] No space left on device; training goes on" in caplog.text
     # Nothing that is half there is taken for a run.
-    assert find_runs(tracked) == []
+    with pytest.raises(FileNotFoundError, match="there is no run below"):
+        find_runs(tracked)
 
 
 def test_a_service_that_died_is_a_warning(tracked, tmp_path, monkeypatch, caplog):
