@@ -75,6 +75,12 @@ def test_every_method_has_one_page_that_shows_its_configuration() -> None:
             assert f"]({page.name})" in contents, f"{page.name} is not in the table of methods/index.md"
 
 
+def test_every_experiment_has_its_row() -> None:
+    rows = re.findall(r"^\| (`.*?`) \|", text(DOCS / "experiments.md"), re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(named) == sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
+
+
 @pytest.mark.parametrize("page", [page for page in METHODS if page.stem != "index"], ids=lambda page: page.stem)
 def test_a_method_page_says_what_its_module_says_of_deviations(page: Path) -> None:
     sections = re.findall(r"^## (.*)$", text(page), re.MULTILINE)
