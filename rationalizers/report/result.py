@@ -262,20 +262,24 @@ def _folders(root: str) -> list[Path]:
 
 
 def read_results(folders: Iterable[str | Path]) -> tuple[list[Result], list[str]]:
-    """Results of the finished runs, and a note about every unfinished one and every folder of something else.
+    """Results of the finished runs, and notes about the unfinished ones and about every folder of something else.
 
     Raises:
         FileNotFoundError, ValueError: as `read_result`.
         ValueError: no finished run is among them.
     """
-    results, notes = [], []
+    results, notes, unfinished = [], [], []
     for folder in map(Path, folders):
         if folder.name.endswith(PARTIAL):
-            notes.append(f"{folder.name} is unfinished and was left out; start its training command again, it resumes.")
+            unfinished.append(folder.name)
         elif _foreign(folder):
             notes.append(f"{folder} is no run, its config.yaml is of something else, and was left out.")
         else:
             results.append(read_result(folder))
+    if unfinished:
+        told = f"{unfinished[0]} is" if len(unfinished) == 1 else f"{len(unfinished)} runs ({', '.join(unfinished)}) are"
+        remedy = "start its training command again, it resumes" if len(unfinished) == 1 else "start their sweep again, it goes on"
+        notes.insert(0, f"{told} unfinished and left out; {remedy}.")
     if not results:
         raise ValueError(" ".join(["there is no finished run to read.", *notes]))
     return results, notes

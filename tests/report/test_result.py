@@ -75,9 +75,11 @@ def test_unfinished_runs_are_left_out_with_a_note(tmp_path):
     results, notes = read_results([unfinished, finished])
     assert [result.folder for result in results] == [finished]
     assert len(notes) == 1
-    assert notes[0].startswith("half.partial is unfinished and was left out")
+    assert notes[0].startswith("half.partial is unfinished and left out")
     with pytest.raises(ValueError, match=r"no finished run to read. half\.partial is unfinished"):
         read_results([unfinished])
+    _, (note,) = read_results([finished, unfinished, write_run(tmp_path, folder="other.partial")])
+    assert note == "2 runs (half.partial, other.partial) are unfinished and left out; start their sweep again, it goes on."
 
 
 def test_runs_become_a_tidy_frame(tmp_path):
