@@ -6,6 +6,9 @@ import base64
 import hashlib
 from html.parser import HTMLParser
 
+# Files that a page carries with it; a browser saves them and shows none as a page.
+DOWNLOADS = tuple(f"data:text/{kind};charset=utf-8," for kind in ("csv", "markdown", "x-tex"))
+
 
 class Page(HTMLParser):
     """The elements of a page, its visible text and its links; raises where tags do not match."""
@@ -63,7 +66,7 @@ def check_page(html: str) -> Page:
     assert html.startswith("<!doctype html>")
     assert not {"link", "img", "iframe", "object", "embed", "form", "base"} & set(page.tags)
     assert not [name for name, _ in page.attributes if name.startswith("on") or name in ("src", "srcset", "action")]
-    addresses = [value for name, value in page.attributes if name.endswith("href") and not value.startswith("data:text/")]
+    addresses = [value for name, value in page.attributes if name.endswith("href") and not value.startswith(DOWNLOADS)]
     outside = [value for value in addresses if ":" in value or value.startswith("//")]
     assert outside == []
     assert "@import" not in html
