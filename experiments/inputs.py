@@ -63,7 +63,9 @@ def read_inputs(text: str | None, file: str | None, *, column: str) -> Inputs:
     if (text is None) == (file is None):
         raise SystemExit("give either a text (text='…') or a file (file=reviews.csv column=text)")
     if text is not None:
-        lines = sys.stdin.read().splitlines() if text == "-" else [text]
+        # Not splitlines(): a line may hold other separators than "\n".
+        lines = sys.stdin.read().removesuffix("\n").split("\n") if text == "-" else [text]
+        lines = [] if lines == [""] and text == "-" else lines
         return Inputs(lines, lambda row: f"standard input:{row + 1}" if text == "-" else "the text")
     path = Path(str(file)).expanduser()
     check_suffix(path, "file")

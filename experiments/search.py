@@ -22,7 +22,7 @@ from experiments.search_space import ending, gathered, label_of, overrides_of, s
 log = logging.getLogger("rationalizers.search")
 
 # What may differ between two calls that go on with one search, or is part of its identity already.
-OWN = ("folder", "runs", "trials", "space", "proposal_seed")
+OWN = ("folder", "runs", "trials", "space", "proposal_seed", "logger")
 
 
 @command("search", read=gathered)

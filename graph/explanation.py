@@ -145,8 +145,8 @@ def _check(record: Mapping[str, Any]) -> None:
     """Raise unless a line has what a graph has beyond a text."""
     nodes = len(record["words"])
     edges, mask, source = (record.get(name) for name in ("edges", "mask", "source"))
-    if record["scores"] is None or not isinstance(mask, list) or len(mask) != nodes or not all(map(is_number, mask)):
-        raise ValueError(f"'mask' and 'scores' should have a number for each of {nodes} nodes; train again, or get the run again")
+    if not isinstance(mask, list) or len(mask) != nodes or not all(map(is_number, mask)):
+        raise ValueError(f"'mask' should have a number for each of {nodes} nodes; train again, or get the run again")
     if not isinstance(source, str):
         raise ValueError(f"'source' should be a SMILES string or empty, got {source!r}; train again, or get the run again")
     if not isinstance(edges, list) or not all(

@@ -28,10 +28,10 @@ def parse_smiles(smiles: str) -> Any:
         # RDKit explains itself on standard error, which belongs to whoever calls.
         with base.BlockLogs():
             molecule = chem.MolFromSmiles(smiles.strip())
+    found = f"{len(smiles)} letters" if molecule is None else f"{molecule.GetNumAtoms()} atoms"
     if len(smiles) > LETTERS_AT_MOST or (molecule is not None and molecule.GetNumAtoms() > ATOMS_AT_MOST):
         raise ValueError(
-            f"{smiles[:40]!r}… should have at most {ATOMS_AT_MOST} atoms and {LETTERS_AT_MOST} letters, of which it has "
-            f"{len(smiles)}; remove it"
+            f"{smiles[:40]!r}… should have at most {ATOMS_AT_MOST} atoms and {LETTERS_AT_MOST} letters, got {found}; remove it"
         )
     if molecule is None or not molecule.GetNumAtoms():
         reason = "RDKit cannot read it" if molecule is None else "it has no atoms"

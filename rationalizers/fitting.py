@@ -17,6 +17,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.strategies import DDPStrategy
 
@@ -42,17 +44,20 @@ def shared(settings: Mapping[str, Any]) -> DDPStrategy | None:
     Raises:
         ValueError: settings that only one process can have.
     """
-    siblings = int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
+    siblings = _siblings()
     if settings.get("devices", "auto") == 1 and settings.get("num_nodes", 1) == siblings == 1:
         return None
-    places = {name: settings[name] for name in ("accelerator", "devices", "num_nodes") if name in settings}
+    places: dict[str, Any] = {name: settings[name] for name in ("accelerator", "devices", "num_nodes") if name in settings}
+    if siblings == 1 and SLURMEnvironment.detect():
+        # A job of one task starts its processes itself, of which Lightning would take the task for the only one.
+        places["plugins"] = [LightningEnvironment()]
     found = pl.Trainer(**places, strategy="auto", logger=False, enable_checkpointing=False, enable_progress_bar=False)
     if found.world_size == siblings == 1:
         return None
     if found.world_size == 1:
         raise ValueError(
             f"this is one of {siblings} processes, which would all train the same alone; set trainer.devices to how many of them "
-            "are on this machine"
+            "are on this machine, or start one"
         )
     strategy = settings.get("strategy", "auto")
     if strategy not in STRATEGIES:
@@ -70,6 +75,13 @@ def shared(settings: Mapping[str, Any]) -> DDPStrategy | None:
     if found.num_nodes > 1 and not started(found.strategy):
         raise ValueError(f"'trainer.num_nodes' is {found.num_nodes}; start the command on each of them, by torchrun or srun")
     return found.strategy
+
+
+def _siblings() -> int:
+    """How many processes torchrun or srun has started, this one among them; one where it is alone."""
+    if "LOCAL_RANK" in os.environ:
+        return int(os.environ.get("WORLD_SIZE", "1"))
+    return int(os.environ["SLURM_NTASKS"]) if SLURMEnvironment.detect() else 1
 
 
 def started(strategy: DDPStrategy) -> bool:

@@ -17,10 +17,10 @@ from rationalizers.build import build, trusting
 from rationalizers.extras import require
 from rationalizers.featurizer import Explanation, Featurizer
 from rationalizers.publishing import Publishable
-from rationalizers.run import PARTIAL, partial_of, read_config
+from rationalizers.run import PARTIAL, WEIGHTS, partial_of, read_config
 from rationalizers.source import from_hub, locate
 from rationalizers.task import BinaryTasks, Classification, Regression, Task
-from rationalizers.weights import WEIGHTS, count_weights, read_weights
+from rationalizers.weights import count_weights, read_weights
 
 if TYPE_CHECKING:
     import pandas as pd

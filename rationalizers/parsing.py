@@ -79,6 +79,8 @@ def parse_yaml(content: bytes, where: str) -> Any:
 
 def _extent(value: Any, known: dict[int, tuple[int, int]], above: set[int]) -> tuple[int, int]:
     """How many values there are with everything that aliases repeat, and on how many levels; each is looked at once."""
+    if isinstance(value, str):
+        value.encode("utf-8")  # raises where no file can hold it
     if not isinstance(value, (dict, list)):
         return 1, 0
     if id(value) in above:

@@ -121,6 +121,7 @@ def _member(
     """One of the processes that `launch` starts."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ |= {**environment, "LOCAL_RANK": str(place)}
+    os.environ.pop("SLURM_NTASKS", None)  # of the job that started it, which has one task
     logging.getLogger().addHandler(QueueHandler(records))
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)

@@ -40,6 +40,7 @@ from rationalizers.parsing import parse_yaml
 FORMAT = 2
 FROM_DATA = "???"
 PARTIAL = ".partial"
+WEIGHTS = "model.safetensors"
 # Not part of what makes two runs the same.
 DESCRIPTIVE = ("versions",)
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_file
 from torch import nn
 
-WEIGHTS = "model.safetensors"
+from rationalizers.run import WEIGHTS
 
 
 def write_weights(model: nn.Module, folder: Path) -> None:

@@ -329,3 +329,9 @@ def test_closing_does_not_overwrite_what_appeared_meanwhile(tmp_path):
         close_run(partial, folder)
     assert (folder / "notes.txt").read_text() == "mine"
     assert read_config(partial) == CONFIG
+
+
+def test_text_that_no_file_can_hold_is_refused_by_name(tmp_path):
+    (tmp_path / "config.yaml").write_text(f'format: {FORMAT}\nname: "\\ud800"\n')
+    with pytest.raises(ValueError, match=r"config\.yaml: .*surrogates not allowed"):
+        read_config(tmp_path)

@@ -187,6 +187,28 @@ def test_processes_that_would_all_train_alone_are_refused(monkeypatch):
         shared(TRAINER)
 
 
+# What Lightning looks at to know that it runs in a job of Slurm.
+JOB = {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "rnp", "SLURM_NODEID": "0", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
+
+
+def test_tasks_of_slurm_that_would_all_train_alone_are_refused(monkeypatch):
+    for name, value in {**JOB, "SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=r"one of 4 processes, .* set trainer\.devices"):
+        shared(TRAINER)
+
+
+def test_a_job_of_slurm_with_one_task_starts_the_processes_itself(tmp_path, monkeypatch):
+    for name, value in {**JOB, "SLURM_NTASKS": "1", "SLURM_NTASKS_PER_NODE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    folder = train(run_config(tmp_path / "job", devices=2))
+    for name in JOB:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("SLURM_NTASKS")
+    other = train(run_config(tmp_path / "other", devices=2))
+    assert (folder / "metrics.json").read_bytes() == (other / "metrics.json").read_bytes()
+
+
 @pytest.mark.parametrize("settings", [{}, {"devices": "1"}, {"devices": "auto"}])
 def test_one_device_is_shared_by_nobody(settings):
     assert shared({"accelerator": "cpu", "devices": 1, **settings}) is None

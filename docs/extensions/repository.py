@@ -14,7 +14,12 @@ from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Pages that repeat a file from outside of `docs/`.
-PAGES = {"overview": "README.md", "contributing": ".github/CONTRIBUTING.md", "changelog": "CHANGELOG.md"}
+PAGES = {
+    "overview": "README.md",
+    "examples": "examples/README.md",
+    "contributing": ".github/CONTRIBUTING.md",
+    "changelog": "CHANGELOG.md",
+}
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
 
 

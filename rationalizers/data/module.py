@@ -83,7 +83,7 @@ class RationaleData(pl.LightningDataModule, ABC):
             ValueError: no batch of a split has enough examples for all of them.
         """
         for split, least in (("train", self.least), ("val", 1), ("test", 1)):
-            largest = max(len(batch) for batch in _batches(self.batches(split)))
+            largest = max((len(batch) for batch in _batches(self.batches(split))), default=0)
             if largest < of * least:
                 raise ValueError(
                     f"{of} processes need batches of at least {of * least} examples to share, those of {split!r} have at most "

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from rationalizers.report.choice import draw, share_out
@@ -23,9 +23,6 @@ from rationalizers.report.seeds import Difference
 from rationalizers.report.setting_table import setting_table
 from rationalizers.report.tradeoff import CHARTED, tradeoffs
 from rationalizers.run import write_atomically
-
-if TYPE_CHECKING:
-    pass
 
 GROUPS = {
     "divided": "Right by some methods, wrong by others",

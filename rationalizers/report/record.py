@@ -26,7 +26,7 @@ def check_record(record: Mapping[str, Any], where: str) -> None:
     if not isinstance(record.get("_target_", ""), str):
         raise ValueError(f"{where}: '_target_' should be the name of a class, got {_shown(record['_target_'])}; {REMEDY}")
     count = len(record["words"])
-    if record["scores"] is not None and len(record["scores"]) != count:
+    if len(record["scores"]) != count:
         raise ValueError(f"{where}: 'scores' should be {count}, one for each of 'words', got {len(record['scores'])}; {REMEDY}")
     for name, stretches in (("selected", record["selected"]), ("evidence", record["evidence"] or ()), *record["fields"].items()):
         for start, end, *_ in stretches:
@@ -72,12 +72,12 @@ def _name(value: Any) -> bool:
 
 
 def _scores(value: Any) -> bool:
-    return value is None or (isinstance(value, list) and all(each is None or is_number(each) for each in value))
+    return isinstance(value, list) and all(each is None or is_number(each) for each in value)
 
 
-def _stretches(value: Any) -> bool:
+def _stretches(value: Any, lengths: tuple[int, ...]) -> bool:
     return isinstance(value, list) and all(
-        isinstance(each, list) and len(each) in (2, 3) and all(map(is_count, each[:2])) for each in value
+        isinstance(each, list) and len(each) in lengths and all(map(is_count, each[:2])) for each in value
     )
 
 
@@ -95,14 +95,14 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "id": (lambda value: isinstance(value, (str, int)), "text"),
     "words": (_texts, "a list of text"),
     "query": (_texts, "a list of text"),
-    "selected": (_stretches, "a list of [start, end] in words"),
-    "scores": (_scores, "a list of numbers, or null"),
-    "evidence": (lambda value: value is None or _stretches(value), "a list of [start, end] in words, or null"),
+    "selected": (lambda value: _stretches(value, (2,)), "a list of [start, end] in words"),
+    "scores": (_scores, "a list of numbers or nulls"),
+    "evidence": (lambda value: value is None or _stretches(value, (2, 3)), "a list of [start, end, group] in words, or null"),
     "label": (_name, "the name of a class, or null"),
     "prediction": (_name, "the name of a class, or null"),
     "probabilities": (_numbers_by_name, "numbers by the name of a class"),
     "fields": (
-        lambda value: isinstance(value, dict) and all(map(_stretches, value.values())),
+        lambda value: isinstance(value, dict) and all(_stretches(each, (2,)) for each in value.values()),
         "lists of [start, end] in words, by name",
     ),
 }

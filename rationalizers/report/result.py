@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rationalizers.extras import require
 from rationalizers.parsing import parse_json
 from rationalizers.report.record import REMEDY, check_record, is_count, numbers_only
-from rationalizers.run import PARTIAL, read_config
+from rationalizers.run import PARTIAL, WEIGHTS, read_config
 from rationalizers.tracking.offline import keeps_run
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def home_of(roots: str | Path | Iterable[str | Path], folders: Sequence[Path]) -
     """
     if isinstance(roots, (str, Path)) and Path(roots).is_dir():
         return Path(roots)
-    return Path(os.path.commonpath([folder.parent for folder in folders]))
+    return Path(os.path.commonpath([folder.parent.absolute() for folder in folders]))
 
 
 def folders_of(roots: str | Path | Iterable[str | Path]) -> list[Path]:
@@ -274,6 +274,8 @@ def read_results(folders: Iterable[str | Path]) -> tuple[list[Result], list[str]
             unfinished.append(folder.name)
         elif _foreign(folder):
             notes.append(f"{folder} is no run, its config.yaml is of something else, and was left out.")
+        elif not (folder / "metrics.jsonl").is_file() and (folder / WEIGHTS).is_file():
+            notes.append(f"{folder} is a model without its training, as it is published, and was left out.")
         else:
             results.append(read_result(folder))
     if unfinished:

@@ -1,1 +1,1 @@
-"""Weights & Biases as a mirror of run folders; nothing here is imported, W&B included, unless it is asked for."""
+"""Weights & Biases as a mirror of run folders; W&B itself is imported where it is asked for."""

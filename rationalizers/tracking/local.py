@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from rationalizers.report.result import folders_of, read_result
 from rationalizers.tracking.offline import SUBFOLDER, Recorded, keeps_run, read_recorded
@@ -26,12 +27,22 @@ def differences(recorded: Recorded, folder: Path) -> Iterator[str]:
     result = read_result(folder)
     if recorded.config != result.config:
         yield "configuration"
-    if recorded.epochs != result.epochs:
+    if not _same(recorded.epochs, result.epochs):
         yield "epochs"
     for split in ("val", "test"):
-        told = {name: recorded.summary.get(f"{split}/{name}") for name in result.metrics[split]}
-        if told != result.metrics[split]:
+        # In a summary W&B says nothing of what is not a number.
+        numbers = {name: None if value != value else value for name, value in result.metrics[split].items()}
+        if numbers != {name: recorded.summary.get(f"{split}/{name}") for name in numbers}:
             yield f"{split} numbers"
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether they are equal, where what is not a number equals itself."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other) or (one != one and other != other)
 
 
 def notes_on(roots: str | Path | Iterable[str | Path]) -> list[str]:
@@ -40,12 +51,14 @@ def notes_on(roots: str | Path | Iterable[str | Path]) -> list[str]:
     Args:
         roots: as `rationalizers.report.result.find_runs` takes them.
 
-    Raises:
-        ValueError: a file is no record file of W&B; names it.
     """
-    recorded = [read_recorded(folder) for root in folders_of(roots) for folder in kept_runs(root)]
+    recorded, notes = [], []
+    for folder in (folder for root in folders_of(roots) for folder in kept_runs(root)):
+        try:
+            recorded.append(read_recorded(folder))
+        except (OSError, ValueError) as error:
+            notes.append(f"{folder.name}: what W&B kept of it cannot be read: {error}")
     finished = {each.facts.get("id") for each in recorded if _run_folder(each).is_dir()}
-    notes: list[str] = []
     for each in recorded:
         place = each.file.parent.name
         notes += each.notes

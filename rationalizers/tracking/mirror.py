@@ -23,6 +23,7 @@ from rationalizers.build import build
 from rationalizers.fitting import CHECKPOINTS
 from rationalizers.report.result import read_result
 from rationalizers.run import partial_of, write_json
+from rationalizers.source import ARTIFACT
 from rationalizers.tracking.offline import COMPARED, IDENTITY, SUBFOLDER
 from rationalizers.tracking.outage import remember
 from rationalizers.tracking.rationales import rationale_table
@@ -196,7 +197,7 @@ class Mirror(Callback):
         import wandb
 
         facts = {name: self._config[name] for name in ("method", "dataset", "seed", "format")}
-        artifact = wandb.Artifact(re.sub(r"[^\w.-]", "-", self._config["name"]), type=SUBFOLDER, metadata=facts)
+        artifact = wandb.Artifact(re.sub(r"[^\w.-]", "-", self._config["name"]), type=ARTIFACT, metadata=facts)
         for file in sorted(copy.rglob("*")):
             if file.is_file():
                 # Where it lies, in the folder of the W&B run: a copy in W&B's cache would be the third.

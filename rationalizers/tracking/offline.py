@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # In the run folder: which run of W&B mirrors it.
 IDENTITY = "wandb.json"
-# Where the files of the run folder are among those of the W&B run, and the type of the artifact with them.
+# Where the files of the run folder are among those of the W&B run.
 SUBFOLDER = "rationalizer"
 # What a comparison reads; the rest of the folder is in the artifact.
 COMPARED = (

@@ -33,6 +33,8 @@ def read_records(file: Path) -> Iterator[bytes]:
         DamagedRecordError: when everything before the damage has been given out; names file and byte.
     """
     written = file.read_bytes()
+    if len(written) < len(HEADER) and HEADER.startswith(written):
+        raise DamagedRecordError(f"{file}: byte {len(written)}: the file ends before its first record")
     if written[: len(HEADER)] != HEADER:
         raise ValueError(
             f"{file}: expected a record file of W&B, which begins with {HEADER!r}, got {written[: len(HEADER)]!r}; "

@@ -88,7 +88,6 @@ def test_the_page_of_graphs_shows_names_as_text(tmp_path, name):
         {"edges": None},
         {"mask": ["<b>", 0, 0]},
         {"mask": [1.0]},
-        {"scores": None},
         {"source": ["CCO"]},
         {"source": "C" * 20_000},
         {"source": "CC"},

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rationalizers.report.result import FILES, find_runs, read_result, read_results, read_runs
+from rationalizers.report.result import FILES, find_runs, home_of, read_result, read_results, read_runs
 from rationalizers.run import FORMAT
 from tests.report.run_folders import EPOCHS, TEST, mean_of, record, records, write_evaluation, write_run
 
@@ -160,3 +160,20 @@ def test_folders_of_something_else_are_left_out_with_a_note(tmp_path):
     assert notes == [f"{tmp_path / 'site'} is no run, its config.yaml is of something else, and was left out."]
     with pytest.raises(ValueError, match=r"no finished run to read. .*site is no run"):
         read_results([tmp_path / "site"])
+
+
+def test_a_published_model_among_runs_is_left_out_with_a_note(tmp_path):
+    run, published = write_run(tmp_path), write_run(tmp_path, folder="published", seed=1)
+    (published / "model.safetensors").write_bytes(b"")
+    (published / "metrics.jsonl").unlink()
+    results, (note,) = read_results(find_runs(tmp_path))
+    assert [result.folder for result in results] == [run]
+    assert note == f"{published} is a model without its training, as it is published, and was left out."
+
+
+def test_runs_named_from_here_and_from_the_root_have_a_common_folder(tmp_path, monkeypatch):
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b")
+    monkeypatch.chdir(tmp_path)
+    roots = ["a", str(tmp_path / "b")]
+    assert home_of(roots, find_runs(roots)) == tmp_path

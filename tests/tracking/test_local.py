@@ -1,6 +1,7 @@
 """What is said of runs that W&B kept: those that were not finished, and those that differ from their folders."""
 
 import json
+import math
 import shutil
 
 import pytest
@@ -11,7 +12,7 @@ from rationalizers.report.result import read_result
 from rationalizers.tracking.local import differences, notes_on
 from rationalizers.tracking.mirror import summary
 from rationalizers.tracking.offline import SUBFOLDER, read_recorded, record_of
-from tests.report.run_folders import EPOCHS, write_run
+from tests.report.run_folders import EPOCHS, TEST, write_run
 from tests.tracking.kept import kept_by
 
 
@@ -29,7 +30,7 @@ def keep(folder, id, *, epochs=EPOCHS, finished=True):
 
 
 def test_nothing_is_said_where_everything_is_as_it_should_be(tracked, tmp_path):
-    folder = write_run(tmp_path)
+    folder = write_run(tmp_path, test={**TEST, "roc_auc": math.nan})
     keep(folder, "killed", epochs=EPOCHS[:1], finished=False)
     keep(folder, "killed")
     assert len(kept_by(tracked)) == 2
@@ -78,3 +79,15 @@ def test_a_damaged_record_is_said_and_the_folder_still_counts(tracked, tmp_path)
     assert "W&B was told other" in different
     assert read_result(kept / "files" / SUBFOLDER).test == read_result(folder).test
     assert "test numbers" in [*differences(read_recorded(kept), folder)]
+
+
+def test_a_record_file_that_cannot_be_read_is_a_note(tracked, tmp_path):
+    keep(write_run(tmp_path), "whole")
+    for number, content in enumerate((b"", b"something else")):
+        kept = tracked / f"offline-run-20261128_00000{number}-broken"
+        kept.mkdir()
+        (kept / "run-broken.wandb").write_bytes(content)
+    other, ended, unfinished = notes_on(tracked)
+    assert other.startswith("offline-run-20261128_000001-broken: what W&B kept of it cannot be read: ")
+    assert "the file ends before its first record" in ended
+    assert "which was not finished: 0 epochs" in unfinished

@@ -53,7 +53,7 @@ def test_a_run_is_read_back(kept):
     assert found.epochs[1]["floor/r.x"] == math.inf
     assert len(found.epochs) == 2
     assert (found.exit_code, found.notes) == (3, ())
-    assert read_recorded(record_of(kept)) == found or math.isnan(found.epochs[1]["val/loss"])
+    assert repr(read_recorded(record_of(kept))) == repr(found)  # what is not a number equals nothing
 
 
 def test_it_comes_as_frames(kept):
