@@ -3,6 +3,8 @@
 import json
 import math
 import shutil
+import time
+from pathlib import Path
 
 import pytest
 import wandb
@@ -26,7 +28,12 @@ def keep(folder, id, *, epochs=EPOCHS, finished=True):
     if finished:
         shutil.copytree(folder, f"{run.dir}/{SUBFOLDER}")
         run.summary.update(summary(folder))
+    record = record_of(Path(run.settings.sync_dir))
     run.finish()
+    # W&B's service may write the end of the file a moment later.
+    until = time.monotonic() + 20
+    while read_recorded(record).exit_code is None and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 def test_nothing_is_said_where_everything_is_as_it_should_be(tracked, tmp_path):

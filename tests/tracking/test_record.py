@@ -82,7 +82,13 @@ def test_a_fragment_without_a_beginning_is_noticed(tmp_path):
         list(read_records(written(tmp_path, HEADER + last)))
 
 
-@pytest.mark.parametrize("content", [b"", b":W&B", b"PK\x03\x04 something else", b":W&B\xe1\xbe\x07 a later version"])
+@pytest.mark.parametrize("content", [b"", b":W&B"])
+def test_a_file_that_ends_before_its_first_record_is_damaged(tmp_path, content):
+    with pytest.raises(DamagedRecordError, match=f"byte {len(content)}: the file ends before its first record"):
+        list(read_records(written(tmp_path, content)))
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04 something else", b":W&B\xe1\xbe\x07 a later version"])
 def test_another_file_is_refused(tmp_path, content):
     with pytest.raises(
         ValueError, match=re.escape(f"expected a record file of W&B, which begins with {HEADER!r}, got {content[:7]!r}")
