@@ -54,7 +54,13 @@ def closed(tracked, monkeypatch):
 
 
 def config_of(folder, **changes):
-    return mirrored_config(folder, mirror={"mode": "online"}, **{"max_epochs": 1, **changes})
+    """Of a server that answers, however busy this machine is."""
+    return hasty(folder, mirror={"timeout": 60, "upload_timeout": 60}, **changes)
+
+
+def hasty(folder, *, mirror=None, **changes):
+    """Of a server that is not worth waiting for."""
+    return mirrored_config(folder, mirror={"mode": "online", **(mirror or {})}, **{"max_epochs": 1, **changes})
 
 
 def offline(tracked):
@@ -125,12 +131,12 @@ def test_a_server_that_is_not_there_is_waited_for_once(closed, tracked, tmp_path
     asked = []
     connect = service.connect
     monkeypatch.setattr(service, "connect", lambda timeout: asked.append(timeout) or connect(timeout))
-    first = train(config_of(tmp_path / "runs" / "first"))
+    first = train(hasty(tmp_path / "runs" / "first"))
     assert len(asked) == 1
     assert "W&B: no run is opened at" in caplog.text
     assert outage.remembered(tmp_path / "runs", closed) is not None
     caplog.clear()
-    second = train(config_of(tmp_path / "runs" / "second", seed=1))
+    second = train(hasty(tmp_path / "runs" / "second", seed=1))
     assert len(asked) == 1
     assert f"{closed} did not answer at" in caplog.text
     assert "not asked again for an hour" in caplog.text
@@ -154,7 +160,7 @@ def test_an_outage_elsewhere_or_long_ago_is_no_reason_not_to_ask(server, tracked
 
 def test_a_login_that_is_refused_is_a_warning_and_asked_again(server, tracked, tmp_path, caplog):
     server.status = 401
-    folder = train(config_of(tmp_path / "run"))
+    folder = train(hasty(tmp_path / "run"))
     (kept,) = kept_by(tracked)
     assert [*differences(read_recorded(kept), folder)] == []
     assert "W&B: no run is opened at" in caplog.text
@@ -163,7 +169,7 @@ def test_a_login_that_is_refused_is_a_warning_and_asked_again(server, tracked, t
 
 def test_no_key_and_no_terminal_is_a_warning(tracked, tmp_path, caplog, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    folder = train(config_of(tmp_path / "run"))
+    folder = train(hasty(tmp_path / "run"))
     (kept,) = kept_by(tracked)
     assert [*differences(read_recorded(kept), folder)] == []
     assert "No API key configured" in caplog.text
@@ -179,7 +185,7 @@ def test_a_server_that_never_answers_is_not_waited_for_forever(tracked, tmp_path
     threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{listening.server_port}")
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    folder = train(config_of(tmp_path / "run"))
+    folder = train(hasty(tmp_path / "run"))
     listening.shutdown()
     listening.server_close()
     (kept,) = kept_by(tracked)
@@ -196,7 +202,7 @@ def test_a_server_that_goes_away_stops_nothing_and_everything_is_kept(server, tr
         return step(self, batch, place)
 
     monkeypatch.setattr(Rationalizer, "training_step", dying)
-    folder = train(config_of(tmp_path / "run", max_epochs=3))
+    folder = train(hasty(tmp_path / "run", max_epochs=3))
     (kept,) = kept_by(tracked)
     assert f"wandb sync {kept}" in caplog.text
     assert outage.remembered(tmp_path, server.address) is not None
