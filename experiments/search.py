@@ -80,11 +80,11 @@ def _trial(asked: Sequence[str], values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _summary(search: Any, asked: Sequence[str], plain: Mapping[str, Any], failed: Sequence[Path]) -> str:
     """What was best, where it is, how it is trained with other seeds, and what failed."""
-    from rationalizers.sweep import Job, failure_of
+    from rationalizers.sweep import failure_of, reason_of
 
     lines = []
     for folder in failed:
-        reason = Job("", folder, plain["trainer"]["max_epochs"]).reason
+        reason = reason_of(folder)
         lines.append(
             f"failed: {folder.name}: {reason} (all of it in {failure_of(folder)})"
             if reason

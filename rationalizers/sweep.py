@@ -56,15 +56,20 @@ class Job:
 
     @property
     def reason(self) -> str:
-        """Why it failed: the last line of what was written about it; empty where it did not."""
-        file = failure_of(self.folder)
-        lines = file.read_text("utf-8").strip().splitlines() if file.is_file() else []
-        return lines[-1] if lines else ""
+        """Why it failed (`reason_of`)."""
+        return reason_of(self.folder)
 
 
 def failure_of(folder: Path) -> Path:
     """Where the reason is kept for which the run of a folder failed."""
     return folder.with_name(folder.name + FAILED)
+
+
+def reason_of(folder: Path) -> str:
+    """Why the run of a folder failed: the last line of what was written about it; empty where it did not."""
+    file = failure_of(folder)
+    lines = file.read_text("utf-8").strip().splitlines() if file.is_file() else []
+    return lines[-1] if lines else ""
 
 
 def attempt(config: Mapping[str, Any]) -> bool:

@@ -124,6 +124,15 @@ def layer(module):
     return next((place for place, names in enumerate(LAYERS) if parts[1] in names), None)
 
 
+def test_reports_do_not_know_what_mirrors_runs():
+    # W&B's mirror reads runs as reports do; a report needs nothing of W&B.
+    files = [file for module, file in MODULES.items() if module.startswith("rationalizers.report")]
+    assert files
+    assert [
+        (file.name, line) for file in files for name, line in imported(file) if name.startswith("rationalizers.tracking")
+    ] == []
+
+
 def test_every_layer_exists():
     # A renamed module would otherwise silently leave the rule.
     missing = {name for names in LAYERS for name in names if f"rationalizers.{name}" not in MODULES}

@@ -20,7 +20,7 @@ from rationalizers.data.words import WordFeaturizer
 from rationalizers.load import Trained, load_rationalizer
 from rationalizers.training import train
 from tests.methods.test_sequential import CONFIG as SEQUENTIAL
-from tests.tiny import TinyCorpus, fresh_process, run_config
+from tests.tiny import TinyCorpus, finished_run, fresh_process, run_config
 
 TEXTS = [
     "A superb story.",
@@ -34,12 +34,7 @@ TEXTS = [
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A finished run; nobody may change it."""
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "write_report", lambda _: None)
-        found = train(run_config(tmp_path_factory.mktemp("runs") / "run"))
-    torch.use_deterministic_algorithms(False)
-    return found
+    return finished_run(tmp_path_factory.mktemp("runs") / "run")
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,9 @@ import httpx2
 import huggingface_hub
 from huggingface_hub import errors, hub_mixin
 
-from rationalizers import training
 from rationalizers.load import Trained, load_rationalizer
 from rationalizers.model_card import trusted
-from rationalizers.training import train
-from tests.tiny import run_config
+from tests.tiny import finished_run
 
 TEXTS = ["A superb story.", "the film , dull and bleak ."]
 SAVED = ["README.md", "assets/vocabulary.json", "config.yaml", "metrics.json", "model.safetensors"]
@@ -28,12 +26,7 @@ SAVED = ["README.md", "assets/vocabulary.json", "config.yaml", "metrics.json", "
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A finished run; nobody may change it."""
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "write_report", lambda _: None)
-        found = train(run_config(tmp_path_factory.mktemp("runs") / "run", max_epochs=1))
-    torch.use_deterministic_algorithms(False)
-    return found
+    return finished_run(tmp_path_factory.mktemp("runs") / "run", max_epochs=1)
 
 
 def kept(folder):

@@ -21,7 +21,6 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from rationalizers import training
 from rationalizers.compatibility import Compatibility
 from rationalizers.data.document import Document
 from rationalizers.data.eraser import Eraser
@@ -43,7 +42,7 @@ from rationalizers.training import describe, train
 from tests.data.eraser_folder import FULL, REVIEWS, make
 from tests.report.page_check import DOWNLOADS, Page, check_page
 from tests.report.run_folders import TEST, record, write_evaluation, write_run
-from tests.tiny import run_config
+from tests.tiny import finished_run, run_config
 
 # No attack may take longer; a machine that is busy with other things needs some of it.
 SECONDS = 60
@@ -68,12 +67,7 @@ def canary(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A finished run; nobody may change it."""
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "write_report", lambda _: None)
-        found = train(run_config(tmp_path_factory.mktemp("runs") / "run", max_epochs=1))
-    torch.use_deterministic_algorithms(False)
-    return found
+    return finished_run(tmp_path_factory.mktemp("runs") / "run", max_epochs=1)
 
 
 @pytest.fixture

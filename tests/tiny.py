@@ -193,3 +193,24 @@ def run_config(
 def plain(value: Any) -> Any:
     """A deep copy that proves to be JSON."""
     return json.loads(json.dumps(value))
+
+
+def finished_run(folder: Path, **changes: Any) -> Path:
+    """A finished run without its page, for a fixture that lives longer than a test; ``changes`` are those of `run_config`."""
+    import pytest
+    import torch
+
+    from rationalizers import training
+
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "write_report", lambda _: None)
+        found = training.train(run_config(folder, **changes))
+    torch.use_deterministic_algorithms(False)
+    return found
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit status, what was said and what was logged."""
+    said, logged = process.communicate()
+    return process.returncode, said, logged

@@ -15,7 +15,6 @@ from rationalizers.extras import require
 from rationalizers.parsing import parse_json
 from rationalizers.report.record import REMEDY, check_record, is_count, numbers_only
 from rationalizers.run import PARTIAL, WEIGHTS, read_config
-from rationalizers.tracking.offline import keeps_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,6 +220,11 @@ def find_runs(roots: str | Path | Iterable[str | Path]) -> list[Path]:
         raise FileNotFoundError(f"there is no run below {listed}; train something, or name another folder")
     outside = [place for place in found if not any(parent in found for parent in place.parents)]
     return [found[place] for place in outside]
+
+
+def keeps_run(folder: Path) -> bool:
+    """Whether a folder has the name of one that W&B keeps a run in: its record file, and in ``files`` what else it was given."""
+    return re.fullmatch(r"(offline-)?run-\d{8}_\d{6}-.+", folder.name) is not None
 
 
 def home_of(roots: str | Path | Iterable[str | Path], folders: Sequence[Path]) -> Path:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rationalizers.report.result import folders_of, read_result
-from rationalizers.tracking.offline import SUBFOLDER, Recorded, keeps_run, read_recorded
+from rationalizers.report.result import folders_of, keeps_run, read_result
+from rationalizers.tracking.offline import SUBFOLDER, Recorded, read_recorded
 
 
 def kept_runs(root: Path) -> list[Path]:

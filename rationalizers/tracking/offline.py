@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +31,6 @@ COMPARED = (
 )
 # What W&B adds to every row, and to every configuration and summary.
 OWN = "_"
-_KEPT = re.compile(r"(offline-)?run-\d{8}_\d{6}-.+")
 _NOT_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
 
@@ -97,11 +95,6 @@ class Recorded:
         found = [(name, value) for name, value in sorted(self.summary.items()) if not name.startswith(OWN)]
         frame: pd.DataFrame = pandas.DataFrame(found, columns=["name", "value"])
         return frame
-
-
-def keeps_run(folder: Path) -> bool:
-    """Whether a folder has the name of one that W&B keeps a run in: its record file, and in ``files`` what else it was given."""
-    return _KEPT.fullmatch(folder.name) is not None
 
 
 def read_recorded(path: str | Path) -> Recorded:

@@ -9,7 +9,6 @@ import pytest
 import torch
 import yaml
 
-from rationalizers import training
 from rationalizers.batch import Packed
 from rationalizers.build import build, trusting
 from rationalizers.data import augmentation
@@ -17,8 +16,7 @@ from rationalizers.data.augmentation import Augmentation, Material, NearestState
 from rationalizers.data.module import TextData
 from rationalizers.encoders import Encoder
 from rationalizers.load import load_rationalizer
-from rationalizers.training import train
-from tests.tiny import ROOT, data_config, run_config
+from tests.tiny import ROOT, data_config, finished_run
 
 CLS, SEP = 1, 2
 VOCABULARY = tuple(f"unit-{row}" for row in range(100))
@@ -453,12 +451,7 @@ def test_a_description_adds_one_augmentation_of_its_name():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A finished run of RNP; nobody may change it."""
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "write_report", lambda _: None)
-        found = train(run_config(tmp_path_factory.mktemp("runs") / "run"))
-    torch.use_deterministic_algorithms(False)
-    return found
+    return finished_run(tmp_path_factory.mktemp("runs") / "run")
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,10 @@ from rich.console import Console
 
 from experiments.explain import LITERAL, explain, prediction, show
 from experiments.inputs import literal
-from rationalizers import training
 from rationalizers.load import Trained, load_rationalizer
 from rationalizers.run import FORMAT
-from rationalizers.training import train
 from tests.report.page_check import check_page
-from tests.tiny import fresh_process, run_config
+from tests.tiny import finished_run, fresh_process
 
 TEXTS = ["the film , dull and bleak .", 'a "superb", bright\nstory', "null", "Who walk home", "fine , superb"]
 
@@ -27,12 +25,7 @@ TEXTS = ["the film , dull and bleak .", 'a "superb", bright\nstory', "null", "Wh
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A finished run; nobody may change it."""
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "write_report", lambda _: None)
-        found = train(run_config(tmp_path_factory.mktemp("runs") / "run"))
-    torch.use_deterministic_algorithms(False)
-    return found
+    return finished_run(tmp_path_factory.mktemp("runs") / "run")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from rationalizers.sweep import failure_of
+from tests.tiny import ended
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = (
@@ -38,9 +39,7 @@ def started(place, *overrides):
 
 def searched(place, *overrides):
     """Exit status, what was said and what was logged."""
-    process = started(place, *overrides)
-    said, logged = process.communicate()
-    return process.returncode, said, logged
+    return ended(started(place, *overrides))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ import math
 import pytest
 import wandb
 
-from rationalizers.tracking.offline import keeps_run, read_recorded, record_of
+from rationalizers.report.result import keeps_run
+from rationalizers.tracking.offline import read_recorded, record_of
 from rationalizers.tracking.record import BLOCK
 from tests.tracking.kept import kept_by
 from tests.tracking.test_record import framed
